@@ -1,0 +1,65 @@
+//! The bound of every queue and buffer, in one place.
+
+use core::time::Duration;
+
+/// Bounds on what one connection or session may hold, and for how long.
+///
+/// Nothing that a peer sends makes the core hold more than these allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of text (keys and values, over all PDUs joined by the C bit) that one login negotiation
+    /// step or Text exchange may take from the peer.
+    pub text_bytes: usize,
+    /// Bytes of text that one answer may grow to.
+    pub text_answer_bytes: usize,
+    /// Login Requests that one connection may send before it must be in the full-feature phase.
+    pub login_pdus: u32,
+    /// Time from the start of a connection to the end of its login.
+    pub login_timeout: Duration,
+    /// Largest data segment taken before the login is complete, in bytes (RFC 7143 section 13.12: 8192).
+    pub login_segment: u32,
+    /// Commands of one session that may be outstanding: MaxCmdSN follows it.
+    pub queue_depth: u32,
+    /// Immediate requests beyond the command window that one session may have outstanding.
+    pub immediate_requests: u32,
+    /// Bytes of solicited Data-Out that R2Ts of one session may have asked for at one time. A single
+    /// command larger than this is served alone.
+    pub solicited_bytes: usize,
+    /// Bytes of Data-In and other answers that may wait for a connection; commands are held back above it.
+    pub transmit_bytes: usize,
+    /// Bytes of extended CDB and other additional header segments in one PDU.
+    pub ahs_bytes: usize,
+    /// Received PDUs that may wait for the session before reading stops.
+    pub staged_pdus: usize,
+    /// Bytes of one read buffer.
+    pub read_buffer: usize,
+    /// Silence after which the peer is pinged; zero turns pings off.
+    pub ping_interval: Duration,
+    /// Time that the peer has to show life after a ping.
+    pub ping_timeout: Duration,
+    /// Time that the peer has to end a session after it was asked to log out.
+    pub logout_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            text_bytes: 64 * 1024,
+            text_answer_bytes: 256 * 1024,
+            login_pdus: 64,
+            login_timeout: Duration::from_secs(15),
+            login_segment: 8192,
+            queue_depth: 128,
+            immediate_requests: 16,
+            solicited_bytes: 16 << 20,
+            transmit_bytes: 8 << 20,
+            ahs_bytes: 260,
+            staged_pdus: 1024,
+            read_buffer: 128 * 1024,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(30),
+            logout_timeout: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! iscsicored (in preparation)
+fn main() {}
