@@ -1,6 +1,21 @@
 //! Bytes of one connection to PDUs and back: framing, staging, digests.
+//!
+//! A connection has one [`Receiver`] and one [`Transmitter`]. Neither knows protocol state: which digests are in
+//! use and how long a data segment may be is told to them. Work per byte (CRC, the rare copy) happens here;
+//! work per PDU happens in the session that takes PDUs from the one and gives PDUs to the other.
+
+mod digest;
+mod input;
+mod receiver;
+mod transmitter;
+
+#[cfg(test)]
+mod tests;
 
 use core::fmt;
+
+pub use receiver::{Pdu, Placement, Receiver, SegmentDigest, Slot, Want};
+pub use transmitter::Transmitter;
 
 /// Names a task of a session: an index that is used again, and a generation that is not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,4 +41,9 @@ impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.index, self.generation)
     }
+}
+
+/// Padding after a segment of `len` bytes, 0 to 3 bytes (RFC 7143 section 11.2).
+const fn padding(len: usize) -> usize {
+    len.wrapping_neg() & 3
 }

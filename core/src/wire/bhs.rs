@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{Itt, Lun};
+use super::{CmdSn, Itt, Lun, StatSn};
 
 /// Length of a basic header segment.
 pub const BHS_LEN: usize = 48;
@@ -72,6 +72,23 @@ impl Bhs {
     /// The Initiator Task Tag.
     pub const fn itt(&self) -> Itt {
         Itt(self.get_u32(16))
+    }
+
+    /// Sets the three counters that stand at the same place in every PDU of a target: StatSN, ExpCmdSN, MaxCmdSN.
+    pub fn set_counters(&mut self, stat_sn: StatSn, exp_cmd_sn: CmdSn, max_cmd_sn: CmdSn) {
+        self.put_u32(24, stat_sn.0);
+        self.put_u32(28, exp_cmd_sn.0);
+        self.put_u32(32, max_cmd_sn.0);
+    }
+
+    /// ExpStatSN, which stands at the same place in every PDU of an initiator.
+    pub const fn exp_stat_sn(&self) -> StatSn {
+        StatSn(self.get_u32(28))
+    }
+
+    /// CmdSN, which stands at the same place in every PDU of an initiator that has one.
+    pub const fn cmd_sn(&self) -> CmdSn {
+        CmdSn(self.get_u32(24))
     }
 
     pub(super) const fn get_u16(&self, at: usize) -> u16 {

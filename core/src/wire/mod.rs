@@ -7,8 +7,10 @@
 mod ahs;
 mod async_message;
 mod bhs;
+mod codes;
 mod data_in;
 mod data_out;
+mod fields;
 mod ids;
 mod login;
 mod logout;
@@ -25,7 +27,7 @@ mod text_pdu;
 
 pub mod text;
 
-//pub use ahs::{AdditionalHeader, additional_headers};
+pub use ahs::{AdditionalHeader, AdditionalHeaders, additional_headers};
 pub use async_message::{AsyncEvent, AsyncMessage};
 pub use bhs::{BHS_LEN, Bhs, Opcode};
 pub use data_in::DataIn;
