@@ -38,6 +38,11 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Time that the peer has to show life after a ping.
     pub ping_timeout: Duration,
+    /// Time that a peer which has never answered a ping has (RFC 7143 asks for an answer, but iPXE and some others
+    /// cannot give one).
+    pub ping_grace: Duration,
+    /// Time that an abort waits for the payload which the initiator still owes to the aborted tasks.
+    pub abort_data_timeout: Duration,
     /// Time that the peer has to end a session after it was asked to log out.
     pub logout_timeout: Duration,
 }
@@ -59,6 +64,8 @@ impl Default for Limits {
             read_buffer: 128 * 1024,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(30),
+            ping_grace: Duration::from_secs(600),
+            abort_data_timeout: Duration::from_secs(3),
             logout_timeout: Duration::from_secs(10),
         }
     }

@@ -1,1 +1,358 @@
-//! (in preparation)
+//! The target role: one session with an initiator, RFC 7143.
+//!
+//! A transport connection is an [`Incoming`] until its login is complete; then it becomes a [`Target`], or joins one.
+//! The target knows SCSI commands as opaque CDBs with lengths: what they mean is the caller's business (see
+//! [`disk`](crate::disk)).
+
+mod connection;
+mod data_in;
+mod data_out;
+mod event;
+mod incoming;
+mod management;
+mod output;
+mod receive;
+mod scsi_command;
+mod task;
+mod text;
+mod timers;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::link::{Receiver, TaskId, Transmitter};
+use crate::login::{Hello, Parameters};
+use crate::session::{CommandWindow, ConnId};
+use crate::wire::{Lun, StatSn, TaskManagementResult, Tsih, Ttt};
+use crate::{DataList, Instant, Limits, Misuse, PeerError, TransportError, scsi};
+
+use connection::Conn;
+use management::Wait;
+use receive::Held;
+use task::{Completion, Phase, Tasks};
+
+pub use event::{
+    AbortId, AbortScope, Command, Counters, EndReason, Event, Notice, SendTargets, TargetAddress,
+    TargetRecord, TaskManagement,
+};
+pub use incoming::{Incoming, IncomingEvent};
+
+/// A session with one initiator, from the end of its login to the end of its last task.
+///
+/// *The contract:* after any call, drain [`poll_event`](Self::poll_event), [`transmit`](Self::transmit) every
+/// connection, and re-arm a timer for [`poll_timeout`](Self::poll_timeout). The order does not matter, and too often
+/// is harmless. After a transmitter was emptied, call [`transmit`](Self::transmit) and
+/// [`receive`](Self::receive) again: a session that waited for room goes on there.
+#[derive(Debug)]
+pub struct Target {
+    hello: Hello,
+    user: Option<String>,
+    tsih: Tsih,
+    portal_group_tag: Option<u16>,
+    parameters: Parameters,
+    limits: Limits,
+    conns: Vec<Conn>,
+    next_conn: u32,
+    window: CommandWindow<Held>,
+    immediate: u32,
+    tasks: Tasks,
+    /// Commands to be handed out, in order.
+    ready: VecDeque<TaskId>,
+    events: VecDeque<Event>,
+    waits: Vec<Wait>,
+    /// Task management requests that wait for earlier commands.
+    delayed: Vec<TaskId>,
+    next_abort: u32,
+    /// Commands that wait for room in the budget for solicited data.
+    solicit: VecDeque<TaskId>,
+    solicited: usize,
+    /// Bytes that the commands with the caller may yet send.
+    promised_in: usize,
+    next_ttt: Ttt,
+    /// While there is no connection: until when the session waits for one.
+    retained_until: Option<Instant>,
+    ending: Option<EndReason>,
+    ended: bool,
+    counters: Counters,
+}
+
+impl Target {
+    /// Makes a session of a connection whose login is complete but for the last answer, which is queued.
+    ///
+    /// `tsih` is the handle of the new session: not zero, and of no other session.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the login is not complete.
+    pub fn new(incoming: Incoming, tsih: Tsih, now: Instant) -> Result<(Target, ConnId), Misuse> {
+        let established = incoming.finish(tsih).map_err(|(_, misuse)| misuse)?;
+        let limits = established.limits.clone();
+        let mut target = Target {
+            hello: established.hello.clone(),
+            user: established.user.clone(),
+            tsih,
+            portal_group_tag: established.portal_group_tag,
+            parameters: established.parameters.clone(),
+            conns: Vec::new(),
+            next_conn: 0,
+            window: CommandWindow::new(established.exp_cmd_sn, limits.queue_depth),
+            immediate: 0,
+            tasks: Tasks::default(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            waits: Vec::new(),
+            delayed: Vec::new(),
+            next_abort: 0,
+            solicit: VecDeque::new(),
+            solicited: 0,
+            promised_in: 0,
+            next_ttt: Ttt(0),
+            retained_until: None,
+            ending: None,
+            ended: false,
+            counters: Counters::default(),
+            limits,
+        };
+        let conn = target.add_connection(established, now);
+        Ok((target, conn))
+    }
+
+    /// Who the initiator is, as its login said.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// The CHAP name that the initiator authenticated as, if it did.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The handle of the session.
+    pub fn tsih(&self) -> Tsih {
+        self.tsih
+    }
+
+    /// What the login negotiated.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Counts since the session began.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Commands and other requests that have not been answered.
+    pub fn outstanding(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The connections that are up.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.conns.iter().filter(|c| !c.closing).map(|c| c.id)
+    }
+
+    /// Asks for the payload of `task`: its first `len` bytes, or fewer when the initiator has fewer.
+    ///
+    /// [`Event::Data`] brings it. `len` is what the CDB asks for.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the task is not the caller's, or has been asked already.
+    pub fn accept(&mut self, task: TaskId, len: u32) -> Result<(), Misuse> {
+        let (scsi, ..) = self.tasks.scsi_mut(task)?;
+        if !scsi.is_with_caller() {
+            return Err(Misuse::WrongState("accept: the task's payload was asked for already"));
+        }
+        if scsi.aborted {
+            // Nothing will come; the caller has an abort event waiting and has nothing running.
+            self.drop_task(task);
+            return Ok(());
+        }
+        scsi.phase = Phase::Collecting;
+        scsi.incoming.want(len);
+        self.advance_collection(task);
+        Ok(())
+    }
+
+    /// Sends payload to the initiator. Pieces are sent in the order of the calls; what exceeds the Expected Data
+    /// Transfer Length is counted and not sent.
+    ///
+    /// # Errors
+    /// [`Misuse`] when the task is not the caller's.
+    pub fn send_data(&mut self, task: TaskId, data: DataList) -> Result<(), Misuse> {
+        let (scsi, ..) = self.tasks.scsi_mut(task)?;
+        if !scsi.is_with_caller() {
+            return Err(Misuse::WrongState("send_data: the task is not the caller's at the moment"));
+        }
+        if !scsi.aborted {
+            self.queue_data_in(task, data);
+        }
+        Ok(())
+    }
+
+    /// Ends a command. `transfer_len` is the number of bytes that it would have moved had the initiator's expectation
+    /// been right: the residual count follows from it (zero for a command that failed before moving data).
+    ///
+    /// # Errors
+    /// [`Misuse`] when the task has ended or is waiting for nothing of the caller.
+    pub fn complete(
+        &mut self,
+        task: TaskId,
+        response: scsi::Response,
+        transfer_len: u32,
+    ) -> Result<(), Misuse> {
+        let (scsi, ..) = self.tasks.scsi_mut(task)?;
+        if !matches!(scsi.phase, Phase::WithCaller | Phase::Collecting) {
+            return Err(Misuse::UnknownTask);
+        }
+        if scsi.aborted {
+            self.drop_task(task);
+            return Ok(());
+        }
+        scsi.phase = Phase::Finished;
+        scsi.completion = Some(Completion { response, transfer_len });
+        self.finish_if_quiet(task);
+        Ok(())
+    }
+
+    /// Answers an [`Event::TaskManagement`]. The response leaves once the aborted tasks have ended, too.
+    ///
+    /// # Errors
+    /// [`Misuse`] when there is no such request.
+    pub fn answer_task_management(
+        &mut self,
+        request: TaskId,
+        result: TaskManagementResult,
+    ) -> Result<(), Misuse> {
+        self.store_management_answer(request, result)
+    }
+
+    /// Answers an [`Event::SendTargets`] with the targets that the initiator may use.
+    ///
+    /// # Errors
+    /// [`Misuse`] when there is no such request.
+    pub fn answer_send_targets(&mut self, request: TaskId, targets: &[TargetRecord]) -> Result<(), Misuse> {
+        self.finish_send_targets(request, targets)
+    }
+
+    /// Aborts tasks without an answer to them, on behalf of another session or of an administrator.
+    ///
+    /// [`Event::TasksAborted`] tells when they have ended.
+    pub fn abort_tasks(&mut self, now: Instant, scope: AbortScope) -> AbortId {
+        self.abort_for_other(now, scope)
+    }
+
+    /// Sends an unasked message, if there is a connection to send it on.
+    pub fn notify(&mut self, notice: &Notice) {
+        self.send_notice(notice);
+    }
+
+    /// Asks the initiator to log out within [`Limits::logout_timeout`], after which the session is ended.
+    pub fn request_logout(&mut self, now: Instant) {
+        self.ask_for_logout(now);
+    }
+
+    /// Ends the session now: its tasks are aborted and its connections closed. [`Event::Ended`] follows.
+    pub fn terminate(&mut self, now: Instant) {
+        self.end_session(now, EndReason::Terminated);
+    }
+
+    /// Lets a connection take the place of the one that this session has or had (RFC 7143 section 6.3.4): the
+    /// tasks of the old one are ended, and its transport is to be closed.
+    ///
+    /// # Errors
+    /// The connection is given back when the session is over, or its login not complete.
+    pub fn reinstate(&mut self, incoming: Incoming, now: Instant) -> Result<ConnId, Box<Incoming>> {
+        if self.ending.is_some() {
+            return Err(Box::new(incoming));
+        }
+        let established = incoming.finish(self.tsih).map_err(|(incoming, _)| incoming)?;
+        let old: Vec<_> = self.connections().collect();
+        for conn in old {
+            self.drop_connection(now, conn);
+            if let Some(conn) = self.conn(conn) {
+                conn.output.clear();
+            }
+        }
+        self.retained_until = None;
+        // What belongs to the session stays; a connection brings its own digests and segment lengths.
+        let (own, new) = (&mut self.parameters, &established.parameters);
+        own.header_digest = new.header_digest;
+        own.data_digest = new.data_digest;
+        own.local_max_segment = new.local_max_segment;
+        own.peer_max_segment = new.peer_max_segment;
+        Ok(self.add_connection(established, now))
+    }
+
+    /// Takes the PDUs that `rx` has whole.
+    ///
+    /// # Errors
+    /// [`PeerError`] when the initiator broke the protocol beyond repair: the session is ending. Flush what there
+    /// is to send, then close.
+    pub fn receive(&mut self, now: Instant, conn: ConnId, rx: &mut Receiver) -> Result<(), PeerError> {
+        self.receive_pdus(now, conn, rx)
+    }
+
+    /// Moves what is to be sent on `conn` into `tx`.
+    pub fn transmit(&mut self, now: Instant, conn: ConnId, tx: &mut Transmitter) {
+        self.transmit_on(now, conn, tx);
+    }
+
+    /// Tells that the transport of `conn` is gone.
+    pub fn lost(&mut self, now: Instant, conn: ConnId, _why: TransportError) {
+        self.connection_lost(now, conn);
+    }
+
+    /// What the caller has to act on next.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if let Some(command) = self.next_command() {
+            return Some(Event::Command(command));
+        }
+        if let Some(conn) = self.conns.iter_mut().find(|c| c.closing && !c.close_told && c.output.is_empty())
+        {
+            conn.close_told = true;
+            return Some(Event::Close(conn.id));
+        }
+        self.poll_ended()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called. Any other call may change it.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_timeout()
+    }
+
+    /// Acts on the time that has passed; harmless when nothing is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.act_on_time(now);
+    }
+
+    fn new_ttt(&mut self) -> Ttt {
+        let ttt = self.next_ttt;
+        self.next_ttt = Ttt(ttt.0.wrapping_add(1));
+        if self.next_ttt.is_reserved() {
+            self.next_ttt = Ttt(0);
+        }
+        ttt
+    }
+
+    fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns.iter_mut().find(|c| c.id == id)
+    }
+
+    fn first_open(&mut self) -> Option<&mut Conn> {
+        self.conns.iter_mut().find(|c| !c.closing)
+    }
+}
+
+/// The counters of a PDU are filled in when it leaves; until then they are zero.
+const LATER: StatSn = StatSn(0);
+
+/// An empty LUN field.
+const NO_LUN: Lun = Lun(0);
+
+fn bytes_of(data: Bytes) -> DataList {
+    DataList::from(data)
+}

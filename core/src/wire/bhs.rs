@@ -81,16 +81,6 @@ impl Bhs {
         self.put_u32(32, max_cmd_sn.0);
     }
 
-    /// ExpStatSN, which stands at the same place in every PDU of an initiator.
-    pub const fn exp_stat_sn(&self) -> StatSn {
-        StatSn(self.get_u32(28))
-    }
-
-    /// CmdSN, which stands at the same place in every PDU of an initiator that has one.
-    pub const fn cmd_sn(&self) -> CmdSn {
-        CmdSn(self.get_u32(24))
-    }
-
     pub(super) const fn get_u16(&self, at: usize) -> u16 {
         u16::from_be_bytes([self.0[at], self.0[at + 1]])
     }

@@ -86,7 +86,8 @@ impl Bhs {
         Ttt(self.get_u32(20))
     }
 
-    pub(super) const fn cmd_sn(&self) -> CmdSn {
+    /// CmdSN, which stands at the same place in every PDU of an initiator that has one.
+    pub const fn cmd_sn(&self) -> CmdSn {
         CmdSn(self.get_u32(24))
     }
 

@@ -1,0 +1,111 @@
+//! Checks of received pairs that need no more than the table: who, when, how often (RFC 7143 sections 6.2 and 6.3).
+
+use std::collections::BTreeSet;
+
+use super::Failure;
+use super::keys::{self, KEYS, Key, Kind, Party, Stages, Use, constants};
+use super::negotiate::Leading;
+use crate::wire::Stage;
+
+/// The longest value of a key without a rule of its own, in bytes (RFC 7143 section 6.1).
+const MAX_VALUE: usize = 255;
+
+/// Keys without a row that one negotiation may bring: each costs an answer and a place in memory.
+const MAX_UNKNOWN: usize = 256;
+
+/// A pair that passed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    /// The row and its index, or `None` for a key that no document here defines.
+    pub(crate) key: Option<(usize, &'static Key)>,
+    pub(crate) name: &'a str,
+    pub(crate) value: &'a str,
+}
+
+/// Which keys were received so far in a negotiation that allows each once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    rows: BTreeSet<usize>,
+    unknown: BTreeSet<String>,
+}
+
+impl Seen {
+    /// Notes that a key was received.
+    ///
+    /// # Errors
+    ///
+    /// It was received before, or there are too many that nobody knows.
+    pub(crate) fn note(&mut self, item: &Item<'_>) -> Result<(), Failure> {
+        let new = match item.key {
+            Some((row, _)) => self.rows.insert(row),
+            None if self.unknown.len() == MAX_UNKNOWN => {
+                return Err(Failure::initiator("too many unknown keys"));
+            }
+            None => self.unknown.insert(item.name.to_owned()),
+        };
+        if new { Ok(()) } else { Err(Failure::initiator(format!("{} was sent twice", item.name))) }
+    }
+
+    /// Whether the key in this row was received.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        keys::find(name).is_some_and(|(row, _)| self.rows.contains(&row))
+    }
+}
+
+/// Looks up a pair and checks what holds in every phase.
+pub(crate) fn identify<'a>(name: &'a str, value: &'a str, sender: Party) -> Result<Item<'a>, Failure> {
+    let key = keys::find(name);
+    let max_len = match key.map(|(_, k)| &k.kind) {
+        // Binary values are bounded by their own readers, in bytes of what they encode.
+        Some(Kind::Authentication) => usize::MAX,
+        Some(Kind::Declared { max_len }) => *max_len,
+        // Vendors may put anything here, and it is not looked at.
+        None => usize::MAX,
+        Some(_) => MAX_VALUE,
+    };
+    if value.len() > max_len {
+        return Err(Failure::initiator(format!("the value of {name} is too long")));
+    }
+    if let Some((_, row)) = key {
+        if !row.senders.include(sender) {
+            return Err(Failure::initiator(format!("{name} is not for this end to send")));
+        }
+        // They are answers, and nothing of ours was proposed that they could answer.
+        if matches!(value, constants::REJECT | constants::IRRELEVANT | constants::NOT_UNDERSTOOD) {
+            return Err(Failure::initiator(format!("{name}={value} answers nothing")));
+        }
+    }
+    Ok(Item { key, name, value })
+}
+
+/// Checks the pairs of one complete group of a login against the table, and notes them in `seen`.
+pub(crate) fn login_items<'a>(
+    pairs: &[(&'a str, &'a str)],
+    stage: Stage,
+    leading: Leading,
+    sender: Party,
+    seen: &mut Seen,
+) -> Result<Vec<Item<'a>>, Failure> {
+    let mut items = Vec::with_capacity(pairs.len().min(KEYS.len()));
+    for (name, value) in pairs {
+        let item = identify(name, value, sender)?;
+        if let Some((_, key)) = item.key {
+            let in_stage = match key.stages {
+                Stages::Any => true,
+                Stages::Security => stage == Stage::SecurityNegotiation,
+                Stages::Operational => stage == Stage::LoginOperationalNegotiation,
+            };
+            if !in_stage || key.use_ == Use::FullFeatureOnly {
+                return Err(Failure::initiator(format!("{name} does not belong in this stage")));
+            }
+            // A later connection may repeat what type of session it joins; it may negotiate nothing.
+            let declared = matches!(key.kind, Kind::Declared { .. });
+            if key.use_ == Use::LeadingOnly && leading == Leading::No && !declared {
+                return Err(Failure::initiator(format!("{name} belongs in a session's first login only")));
+            }
+        }
+        seen.note(&item)?;
+        items.push(item);
+    }
+    Ok(items)
+}

@@ -1,0 +1,287 @@
+//! Task management functions, and everything else that waits for tasks to end. RFC 7143 sections 4.2.3, 11.5, 11.6.
+
+use crate::link::TaskId;
+use crate::session::ConnId;
+use crate::wire::{
+    CmdSn, TaskManagementFunction as Function, TaskManagementRequest, TaskManagementResponse,
+    TaskManagementResult as Answer,
+};
+use crate::{Instant, Misuse};
+
+use super::event::{AbortId, AbortScope, Event, TaskManagement};
+use super::output::Numbering;
+use super::task::{Body, Phase, Task};
+use super::{LATER, Target};
+
+/// Something that may happen only when certain tasks have ended.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) what: WaitFor,
+    /// Those that have not ended.
+    tasks: Vec<TaskId>,
+    /// When payload that the initiator owes to those tasks is no longer waited for.
+    pub(super) give_up: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WaitFor {
+    Management(TaskId),
+    Logout(TaskId),
+    Other(AbortId),
+}
+
+impl Target {
+    /// A task management request. One for a set of tasks acts once all commands numbered before it are here
+    /// (RFC 7143 section 4.2.3.3 b).
+    pub(super) fn on_task_management(&mut self, now: Instant, conn: ConnId, pdu: &TaskManagementRequest) {
+        self.counters.task_management += 1;
+        if pdu.immediate {
+            self.immediate += 1;
+        }
+        let request = self.tasks.insert(Task {
+            conn,
+            itt: pdu.itt,
+            lun: pdu.lun,
+            cmd_sn: pdu.cmd_sn,
+            numbered: !pdu.immediate,
+            body: Body::Management { function: pdu.function, answer: None },
+        });
+        let answer = match pdu.function {
+            Function::AbortTask => Some(self.abort_referenced(now, request, pdu)),
+            Function::AbortTaskSet
+            | Function::ClearTaskSet
+            | Function::LogicalUnitReset
+            | Function::TargetWarmReset
+            | Function::TargetColdReset => {
+                if pdu.cmd_sn.is_after(self.window.expected()) && pdu.immediate {
+                    self.delayed.push(request);
+                } else {
+                    self.start_management(now, request);
+                }
+                None
+            }
+            Function::TaskReassign => Some(Answer::TaskAllegianceReassignmentNotSupported),
+            _ => Some(Answer::NotSupported),
+        };
+        if let Some(answer) = answer {
+            // The request is ours, so this cannot be misuse.
+            let _ = self.store_management_answer(request, answer);
+        }
+    }
+
+    /// Starts functions that waited for earlier commands which have arrived by now.
+    pub(super) fn release_management(&mut self, now: Instant) {
+        if self.delayed.is_empty() {
+            return;
+        }
+        let expected = self.window.expected();
+        let tasks = &self.tasks;
+        let due = |id: &TaskId| tasks.get(*id).is_none_or(|t| !t.cmd_sn.is_after(expected));
+        let (ready, waiting) = core::mem::take(&mut self.delayed).into_iter().partition(due);
+        self.delayed = waiting;
+        let ready: Vec<TaskId> = ready;
+        for request in ready {
+            self.start_management(now, request);
+        }
+    }
+
+    fn start_management(&mut self, now: Instant, request: TaskId) {
+        let Some(Task { body: Body::Management { function, .. }, lun, .. }) = self.tasks.get(request) else {
+            return;
+        };
+        let (function, lun) = (*function, *lun);
+        let scope = match function {
+            Function::TargetWarmReset | Function::TargetColdReset => AbortScope::All,
+            _ => AbortScope::LogicalUnit(lun),
+        };
+        self.abort_where(scope);
+        self.wait(now, WaitFor::Management(request), |_, task| task.is_in(scope));
+        self.events.push_back(Event::TaskManagement(TaskManagement { request, function, lun }));
+    }
+
+    /// ABORT TASK, RFC 7143 sections 11.5.1 and 11.6.1.
+    fn abort_referenced(&mut self, now: Instant, request: TaskId, pdu: &TaskManagementRequest) -> Answer {
+        let referenced = pdu.referenced_itt;
+        let Some(id) = self.tasks.find(referenced).filter(|t| *t != request) else {
+            return self.abort_missing(pdu);
+        };
+        let Some(task) = self.tasks.get(id) else { return Answer::TaskDoesNotExist };
+        match &task.body {
+            Body::Scsi(_) if task.lun != pdu.lun => Answer::LunDoesNotExist,
+            Body::Scsi(scsi) if scsi.aborted => Answer::TaskDoesNotExist,
+            Body::Scsi(_) => {
+                // The request was answered with `UnknownTask` only if there were no such SCSI task.
+                let _ = self.abort_task(id);
+                self.wait(now, WaitFor::Management(request), |task, _| task == id);
+                self.end_if_over(id);
+                Answer::Complete
+            }
+            // RFC 7143 section 11.5.1: never a task management request; nor what has no SCSI task.
+            _ => Answer::Rejected,
+        }
+    }
+
+    /// The referenced task is not here: it was answered, or it has not arrived (RFC 7143 section 7.11).
+    fn abort_missing(&mut self, pdu: &TaskManagementRequest) -> Answer {
+        let early = self.window.find_early(|h| {
+            matches!(&h.request, super::receive::Request::Scsi { command, .. } if command.itt == pdu.referenced_itt)
+        });
+        let missing = early.unwrap_or(pdu.ref_cmd_sn);
+        let in_window = !missing.is_before(self.window.expected()) && missing.is_before(pdu.cmd_sn);
+        match in_window && self.window.plug(missing) {
+            true => Answer::Complete,
+            false => Answer::TaskDoesNotExist,
+        }
+    }
+
+    pub(super) fn store_management_answer(&mut self, request: TaskId, result: Answer) -> Result<(), Misuse> {
+        match self.tasks.get_mut(request) {
+            Some(Task { body: Body::Management { answer, .. }, .. }) if answer.is_none() => {
+                *answer = Some(result);
+                self.settle();
+                Ok(())
+            }
+            _ => Err(Misuse::UnknownTask),
+        }
+    }
+
+    pub(super) fn abort_for_other(&mut self, now: Instant, scope: AbortScope) -> AbortId {
+        let id = AbortId(self.next_abort);
+        self.next_abort = self.next_abort.wrapping_add(1);
+        self.abort_where(scope);
+        self.wait(now, WaitFor::Other(id), |_, task| task.is_in(scope));
+        self.settle();
+        id
+    }
+
+    /// Has `what` happen when the tasks that `concerns` have ended.
+    pub(super) fn wait(&mut self, now: Instant, what: WaitFor, concerns: impl Fn(TaskId, &Task) -> bool) {
+        let scsi = self.tasks.iter().filter(|(_, t)| matches!(t.body, Body::Scsi(_)));
+        let tasks: Vec<_> = scsi.filter(|(id, t)| concerns(*id, t)).map(|(id, _)| id).collect();
+        let give_up = (!tasks.is_empty()).then(|| now + self.limits.abort_data_timeout);
+        self.waits.push(Wait { what, tasks, give_up });
+    }
+
+    /// A task has ended: nobody waits for it any more.
+    pub(super) fn task_ended(&mut self, id: TaskId) {
+        for wait in &mut self.waits {
+            wait.tasks.retain(|t| *t != id);
+        }
+    }
+
+    /// Lets happen what no longer waits for a task.
+    pub(super) fn settle(&mut self) {
+        while let Some(at) = self.waits.iter().position(|w| w.tasks.is_empty()) {
+            match self.waits.swap_remove(at).what {
+                WaitFor::Management(_) => {}
+                WaitFor::Logout(task) => self.finish_logout(task),
+                WaitFor::Other(id) => self.events.push_back(Event::TasksAborted(id)),
+            }
+        }
+        if self.tasks.has_management() {
+            self.answer_settled_management();
+        }
+    }
+
+    fn answer_settled_management(&mut self) {
+        let waits = &self.waits;
+        let settled = |id: TaskId| !waits.iter().any(|w| w.what == WaitFor::Management(id));
+        let due: Vec<(TaskId, Answer)> = self
+            .tasks
+            .iter()
+            .filter_map(|(id, task)| match task.body {
+                Body::Management { answer: Some(answer), .. } if settled(id) => Some((id, answer)),
+                _ => None,
+            })
+            .collect();
+        for (id, result) in due {
+            let Some(task) = self.tasks.remove(id) else { continue };
+            if task.numbered {
+                self.window.open();
+            } else {
+                self.immediate = self.immediate.saturating_sub(1);
+            }
+            let response = TaskManagementResponse {
+                result,
+                additional: [0; 3],
+                itt: task.itt,
+                stat_sn: LATER,
+                exp_cmd_sn: CmdSn(0),
+                max_cmd_sn: CmdSn(0),
+            };
+            if let Some(conn) = self.conn(task.conn).filter(|c| !c.closing) {
+                conn.push(response.emit(), Numbering::Advance);
+            }
+        }
+    }
+
+    /// Stops waiting for payload that has not come in time. What the caller runs is still waited for.
+    pub(super) fn give_up_waiting(&mut self, now: Instant) {
+        let mut silent = Vec::new();
+        for wait in self.waits.iter_mut().filter(|w| w.give_up.is_some_and(|t| t <= now)) {
+            wait.give_up = None;
+            silent.extend_from_slice(&wait.tasks);
+        }
+        for id in silent {
+            if let Ok((scsi, ..)) = self.tasks.scsi_mut(id) {
+                scsi.incoming.silence();
+                self.end_if_over(id);
+            }
+        }
+        self.settle();
+    }
+
+    fn abort_where(&mut self, scope: AbortScope) {
+        self.abort_selected(|t| t.is_in(scope));
+    }
+
+    pub(super) fn abort_everything(&mut self) {
+        self.abort_selected(|_| true);
+    }
+
+    pub(super) fn abort_connection_tasks(&mut self, conn: ConnId) {
+        self.abort_selected(|t| t.conn == conn);
+    }
+
+    fn abort_selected(&mut self, selected: impl Fn(&Task) -> bool) {
+        let ids: Vec<_> = self.tasks.iter().filter(|(_, t)| selected(t)).map(|(id, _)| id).collect();
+        for id in &ids {
+            // Requests that are no SCSI commands are not aborted.
+            let _ = self.abort_task(*id);
+        }
+        for id in ids {
+            self.end_if_over(id);
+        }
+    }
+
+    /// Nothing more will come on `conn`, and nothing can be answered there.
+    pub(super) fn silence_connection(&mut self, conn: ConnId) {
+        let of_conn = self.tasks.iter().filter(|(_, t)| t.conn == conn);
+        let ids: Vec<_> = of_conn.map(|(id, t)| (id, matches!(t.body, Body::Scsi(_)))).collect();
+        for (id, is_scsi) in ids {
+            if is_scsi {
+                if let Ok((scsi, ..)) = self.tasks.scsi_mut(id) {
+                    scsi.incoming.silence();
+                }
+                self.end_if_over(id);
+            } else if let Some(task) = self.tasks.remove(id) {
+                if !task.numbered {
+                    self.immediate = self.immediate.saturating_sub(1);
+                } else {
+                    self.window.open();
+                }
+                self.waits
+                    .retain(|w| !matches!(w.what, WaitFor::Management(t) | WaitFor::Logout(t) if t == id));
+            }
+        }
+    }
+}
+
+impl Task {
+    /// Whether an abort of `scope` concerns this task.
+    fn is_in(&self, scope: AbortScope) -> bool {
+        let Body::Scsi(scsi) = &self.body else { return false };
+        let over = scsi.aborted && scsi.phase == Phase::Dropped && scsi.incoming.is_quiet();
+        !over && (scope == AbortScope::All || scope == AbortScope::LogicalUnit(self.lun))
+    }
+}

@@ -1,0 +1,204 @@
+//! The tasks of a session: a slab whose ids name a slot and a generation of it.
+
+use crate::Misuse;
+use crate::link::TaskId;
+use crate::session::ConnId;
+use crate::wire::{CmdSn, DataIn, DataSn, Itt, Lun, TaskManagementFunction};
+use crate::{DataList, scsi};
+
+use super::data_out::DataOutState;
+use super::event::Command;
+
+/// Something that the initiator has asked for and that has not been answered.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) conn: ConnId,
+    pub(super) itt: Itt,
+    pub(super) lun: Lun,
+    pub(super) cmd_sn: CmdSn,
+    /// Whether its end opens the command window by one.
+    pub(super) numbered: bool,
+    pub(super) body: Body,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Scsi(Box<Scsi>),
+    Management { function: TaskManagementFunction, answer: Option<crate::wire::TaskManagementResult> },
+    SendTargets,
+    Logout,
+}
+
+/// Who has a SCSI command at the moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// It waits to be handed to the caller.
+    Queued,
+    /// The caller has it.
+    WithCaller,
+    /// The caller waits for payload.
+    Collecting,
+    /// The caller has ended it; the initiator is still sending.
+    Finished,
+    /// It was aborted while the caller did not have it, or the caller has ended it since.
+    Dropped,
+}
+
+#[derive(Debug)]
+pub(super) struct Scsi {
+    pub(super) phase: Phase,
+    pub(super) aborted: bool,
+    /// Handed out with the first event; the caller owns it from then on.
+    pub(super) command: Option<Command>,
+    pub(super) expected_in: u32,
+    pub(super) expected_out: u32,
+    pub(super) incoming: DataOutState,
+    /// Bytes charged against the budget for solicited data.
+    pub(super) charged: usize,
+    pub(super) outgoing: DataInState,
+    /// How it ended, while the initiator is still sending.
+    pub(super) completion: Option<Completion>,
+}
+
+/// Payload on its way out.
+#[derive(Debug, Default)]
+pub(super) struct DataInState {
+    /// Bytes offered by the caller, sent or not.
+    pub(super) offered: u64,
+    /// Bytes put into PDUs.
+    pub(super) sent: u32,
+    /// Bytes of the sequence under way.
+    pub(super) burst: u32,
+    pub(super) data_sn: DataSn,
+    /// The last PDU, held back because the status may travel in it.
+    pub(super) last: Option<(DataIn, DataList)>,
+}
+
+/// How a command ended.
+#[derive(Clone, Debug)]
+pub(super) struct Completion {
+    pub(super) response: scsi::Response,
+    pub(super) transfer_len: u32,
+}
+
+impl Scsi {
+    /// Whether the caller may still act on it.
+    pub(super) fn is_with_caller(&self) -> bool {
+        self.phase == Phase::WithCaller
+    }
+
+    /// Whether nothing of it is left to wait for.
+    pub(super) fn is_over(&self) -> bool {
+        self.aborted && matches!(self.phase, Phase::Dropped) && self.incoming.is_quiet()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    task: Option<Task>,
+}
+
+/// All tasks of a session.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// The tags of the slots, `None` where free: dense, so that finding one is a scan over a few cache lines.
+    tags: Vec<Option<Itt>>,
+    management: usize,
+}
+
+impl Tasks {
+    pub(super) fn insert(&mut self, task: Task) -> TaskId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.tags.push(None);
+            self.slots.len() as u32 - 1
+        });
+        self.management += usize::from(matches!(task.body, Body::Management { .. }));
+        let slot = &mut self.slots[index as usize];
+        self.tags[index as usize] = Some(task.itt);
+        slot.task = Some(task);
+        TaskId { index, generation: slot.generation }
+    }
+
+    pub(super) fn remove(&mut self, id: TaskId) -> Option<Task> {
+        let slot = self.slots.get_mut(id.index())?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let task = slot.task.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.tags[id.index()] = None;
+        self.free.push(id.index);
+        self.management -= usize::from(matches!(task.body, Body::Management { .. }));
+        Some(task)
+    }
+
+    pub(super) fn get(&self, id: TaskId) -> Option<&Task> {
+        self.slots.get(id.index()).filter(|s| s.generation == id.generation)?.task.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: TaskId) -> Option<&mut Task> {
+        self.slots.get_mut(id.index()).filter(|s| s.generation == id.generation)?.task.as_mut()
+    }
+
+    /// The SCSI command `id`, or why there is none.
+    pub(super) fn scsi_mut(&mut self, id: TaskId) -> Result<(&mut Scsi, ConnId, Itt, Lun), Misuse> {
+        match self.get_mut(id) {
+            Some(Task { body: Body::Scsi(scsi), conn, itt, lun, .. }) => Ok((scsi, *conn, *itt, *lun)),
+            _ => Err(Misuse::UnknownTask),
+        }
+    }
+
+    pub(super) fn find(&self, itt: Itt) -> Option<TaskId> {
+        let index = self.tags.iter().position(|t| *t == Some(itt))?;
+        Some(TaskId { index: index as u32, generation: self.slots[index].generation })
+    }
+
+    /// Whether a task management request is among them.
+    pub(super) fn has_management(&self) -> bool {
+        self.management > 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TaskId, &Task)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let id = TaskId { index: index as u32, generation: slot.generation };
+            slot.task.as_ref().map(|t| (id, t))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(itt: u32) -> Task {
+        Task {
+            conn: ConnId(0),
+            itt: Itt(itt),
+            lun: Lun(0),
+            cmd_sn: CmdSn(0),
+            numbered: true,
+            body: Body::Logout,
+        }
+    }
+
+    #[test]
+    fn an_id_of_an_ended_task_names_nothing() {
+        let mut tasks = Tasks::default();
+        let a = tasks.insert(task(1));
+        assert!(tasks.remove(a).is_some());
+        let b = tasks.insert(task(2));
+        assert_eq!(a.index(), b.index(), "the slot is used again");
+        assert!(tasks.get(a).is_none() && tasks.remove(a).is_none());
+        assert_eq!(tasks.find(Itt(2)), Some(b));
+        assert_eq!(tasks.find(Itt(1)), None);
+        assert_eq!(tasks.len(), 1);
+    }
+}
