@@ -8,6 +8,7 @@ pub mod link;
 pub mod login;
 pub mod node;
 pub mod scsi;
+pub mod serve;
 pub mod session;
 pub mod target;
 pub mod time;

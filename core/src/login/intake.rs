@@ -45,11 +45,6 @@ impl Seen {
         };
         if new { Ok(()) } else { Err(Failure::initiator(format!("{} was sent twice", item.name))) }
     }
-
-    /// Whether the key in this row was received.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        keys::find(name).is_some_and(|(row, _)| self.rows.contains(&row))
-    }
 }
 
 /// Looks up a pair and checks what holds in every phase.

@@ -147,10 +147,8 @@ impl Negotiation {
             Kind::Obsolete => None,
             Kind::Declared { .. } | Kind::Authentication | Kind::Question => return Ok(None),
         };
-        if answer.is_some() {
-            if let Some(settled) = self.settled.get_mut(row) {
-                *settled = true;
-            }
+        if let (Some(_), Some(settled)) = (&answer, self.settled.get_mut(row)) {
+            *settled = true;
         }
         Ok(Some(answer.unwrap_or_else(|| constants::REJECT.to_owned())))
     }

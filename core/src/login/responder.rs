@@ -70,10 +70,8 @@ impl Responder {
         let items = login_items(pairs, stage, self.leading, Party::Initiator, &mut self.seen)?;
         self.check_identity(&items)?;
         let mut answers = Vec::new();
-        if core::mem::take(&mut self.first) {
-            if let Some(tag) = self.portal_group_tag {
-                answers.push((names::TARGET_PORTAL_GROUP_TAG.to_owned(), tag.to_string()));
-            }
+        if let (true, Some(tag)) = (core::mem::take(&mut self.first), self.portal_group_tag) {
+            answers.push((names::TARGET_PORTAL_GROUP_TAG.to_owned(), tag.to_string()));
         }
         if operational && !core::mem::replace(&mut self.declared, true) {
             let alias = self.target_alias.take();

@@ -300,31 +300,28 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// The login is not complete, or `tsih` is the reserved value 0, or differs from the handle that the initiator
-    /// presented. Everything is handed back.
-    pub(crate) fn finish(mut self, tsih: Tsih) -> Result<Established, (Box<Self>, Misuse)> {
-        let refused = |this: Self, misuse| Err((Box::new(this), misuse));
-        let (Some(login), true) = (self.login, self.is_ready()) else {
-            return refused(self, Misuse::WrongState("the login is not complete"));
+    /// The login is not complete (see [`is_ready`](Self::is_ready)), or `tsih` is the reserved value 0 or differs
+    /// from the handle that the initiator presented.
+    pub(crate) fn finish(self, tsih: Tsih) -> Result<Established, Misuse> {
+        const TOO_SOON: Misuse = Misuse::WrongState("the login is not complete");
+        let user = self.user().map(str::to_owned);
+        let login = self.login.ok_or(TOO_SOON)?;
+        let (Phase::Ready(response, text), Some(hello), Some(parameters)) =
+            (self.phase, self.hello, self.parameters)
+        else {
+            return Err(TOO_SOON);
         };
         if tsih == Tsih::NEW || login.tsih != Tsih::NEW && login.tsih != tsih {
-            return refused(self, Misuse::InvalidArgument("a TSIH that cannot be this session's"));
+            return Err(Misuse::InvalidArgument("a TSIH that cannot be this session's"));
         }
-        let phase = core::mem::replace(&mut self.phase, Phase::Closing);
-        let (Phase::Ready(mut response, text), Some(hello), Some(parameters)) =
-            (phase, self.hello.take(), self.parameters.take())
-        else {
-            return refused(self, Misuse::WrongState("the login is not complete"));
-        };
-        response.tsih = tsih;
         Ok(Established {
             hello,
             parameters,
             next_stat_sn: response.stat_sn.next(),
-            response: *response,
+            response: LoginResponse { tsih, ..*response },
             text,
             exp_cmd_sn: login.cmd_sn,
-            user: self.user().map(str::to_owned),
+            user,
             portal_group_tag: self.portal_group_tag,
             limits: self.limits,
         })

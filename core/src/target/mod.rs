@@ -85,7 +85,7 @@ impl Target {
     /// # Errors
     /// [`Misuse`] when the login is not complete.
     pub fn new(incoming: Incoming, tsih: Tsih, now: Instant) -> Result<(Target, ConnId), Misuse> {
-        let established = incoming.finish(tsih).map_err(|(_, misuse)| misuse)?;
+        let established = incoming.finish(tsih)?;
         let limits = established.limits.clone();
         let mut target = Target {
             hello: established.hello.clone(),
@@ -261,12 +261,12 @@ impl Target {
     /// tasks of the old one are ended, and its transport is to be closed.
     ///
     /// # Errors
-    /// The connection is given back when the session is over, or its login not complete.
-    pub fn reinstate(&mut self, incoming: Incoming, now: Instant) -> Result<ConnId, Box<Incoming>> {
-        if self.ending.is_some() {
-            return Err(Box::new(incoming));
+    /// [`Misuse`] when the session is over, or the login not complete; the transport is to be closed then.
+    pub fn reinstate(&mut self, incoming: Incoming, now: Instant) -> Result<ConnId, Misuse> {
+        if self.ending.is_some() || !incoming.is_ready() {
+            return Err(Misuse::WrongState("reinstate: the session is over, or the login is not complete"));
         }
-        let established = incoming.finish(self.tsih).map_err(|(incoming, _)| incoming)?;
+        let established = incoming.finish(self.tsih)?;
         let old: Vec<_> = self.connections().collect();
         for conn in old {
             self.drop_connection(now, conn);

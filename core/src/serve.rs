@@ -1,0 +1,202 @@
+//! The commands of one session, carried out on logical units: everything between the events of a
+//! [`Target`] and block operations. Written with the public API of the other modules alone.
+//!
+//! Hand every [`Event`] to [`Service::handle`]. It answers by itself what needs no storage, and returns a [`Work`]
+//! for what does; carry that out and hand the outcome to [`Service::finish`], which may ask for more.
+
+use crate::disk::{self, LogicalUnit, NexusId, Op, Outcome, Reply, Request, Resume, Step};
+use crate::link::TaskId;
+use crate::node::{LunMap, UnitId};
+use crate::scsi::Cdb;
+use crate::target::{Command, Event, Target};
+use crate::wire::Lun;
+use crate::{DataList, Misuse};
+
+/// Where the logical units of a server are, and how one call at a time gets at one of them.
+pub trait Units {
+    /// Calls `f` with the unit of that id; `None` when there is none.
+    fn with_unit<R>(&self, unit: UnitId, f: impl FnOnce(&mut LogicalUnit) -> R) -> Option<R>;
+}
+
+/// What is to be done on the storage of a logical unit.
+#[derive(Debug)]
+#[must_use = "a command waits until its work has been carried out"]
+pub struct Work {
+    /// Whose storage.
+    pub unit: UnitId,
+    /// What.
+    pub op: Op,
+    /// To be given back with the outcome.
+    pub ticket: Ticket,
+}
+
+/// A command that waits for storage.
+#[derive(Debug)]
+pub struct Ticket {
+    task: TaskId,
+    unit: UnitId,
+    step: disk::Task,
+}
+
+impl Ticket {
+    /// The command.
+    pub const fn task(&self) -> TaskId {
+        self.task
+    }
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Handled {
+    /// It has been dealt with.
+    Done,
+    /// Storage is needed.
+    Work(Work),
+    /// It is none of a disk's business: connections, sessions, discovery, task management.
+    Other(Event),
+}
+
+/// Serves the commands of one session.
+#[derive(Debug)]
+pub struct Service {
+    nexus: NexusId,
+    luns: LunMap,
+    /// Commands that wait for payload, by the index of their task.
+    waiting: Vec<Option<(TaskId, UnitId, disk::Task)>>,
+}
+
+impl Service {
+    /// Serves the units that `luns` maps, to the initiator that `nexus` names.
+    pub fn new(nexus: NexusId, luns: LunMap) -> Self {
+        Service { nexus, luns, waiting: Vec::new() }
+    }
+
+    /// The nexus that commands come from.
+    pub fn nexus(&self) -> NexusId {
+        self.nexus
+    }
+
+    /// The logical units that the initiator sees.
+    pub fn luns(&self) -> &LunMap {
+        &self.luns
+    }
+
+    /// Acts on an event of `target`.
+    pub fn handle(&mut self, target: &mut Target, units: &impl Units, event: Event) -> Handled {
+        match event {
+            Event::Command(command) => self.start(target, units, &command),
+            Event::Data { task, data } => self.data_arrived(target, units, task, data),
+            Event::Abort { task } => {
+                self.take_waiting(task);
+                Handled::Done
+            }
+            other => Handled::Other(other),
+        }
+    }
+
+    /// Goes on with a command whose work has been carried out.
+    pub fn finish(
+        &mut self,
+        target: &mut Target,
+        units: &impl Units,
+        ticket: Ticket,
+        outcome: Outcome,
+    ) -> Option<Work> {
+        let Ticket { task, unit, step } = ticket;
+        self.resume(target, units, (task, unit, step), Resume::Io(outcome))
+    }
+
+    fn start(&mut self, target: &mut Target, units: &impl Units, command: &Command) -> Handled {
+        let request = Request {
+            cdb: &command.cdb,
+            data_in: command.data_in,
+            data_out: command.data_out,
+            attribute: command.attribute,
+        };
+        let task = command.task;
+        let mapped = self.luns.get(command.lun);
+        let nexus = self.nexus;
+        if command.cdb.opcode() == REPORT_LUNS {
+            let luns: Vec<Lun> = self.luns.iter().map(|(lun, _)| lun).collect();
+            // The unit, where there is one, learns that its initiator has asked.
+            if let Some(mapped) = mapped {
+                units.with_unit(mapped.unit, |unit| unit.luns_reported(nexus));
+            }
+            answer(target, task, disk::report_luns(&command.cdb, &luns));
+            return Handled::Done;
+        }
+        let step = mapped.and_then(|mapped| {
+            let step = units.with_unit(mapped.unit, |unit| unit.start(nexus, &request))?;
+            Some((mapped.unit, step))
+        });
+        match step {
+            Some((unit, step)) => self.act(target, task, unit, step).map_or(Handled::Done, Handled::Work),
+            None => {
+                answer(target, task, disk::absent_unit(&command.cdb));
+                Handled::Done
+            }
+        }
+    }
+
+    fn data_arrived(
+        &mut self,
+        target: &mut Target,
+        units: &impl Units,
+        task: TaskId,
+        data: DataList,
+    ) -> Handled {
+        let Some(waiting) = self.take_waiting(task) else { return Handled::Done };
+        self.resume(target, units, waiting, Resume::Data(data)).map_or(Handled::Done, Handled::Work)
+    }
+
+    fn resume(
+        &mut self,
+        target: &mut Target,
+        units: &impl Units,
+        (task, unit, step): (TaskId, UnitId, disk::Task),
+        with: Resume,
+    ) -> Option<Work> {
+        match units.with_unit(unit, |unit| unit.resume(step, with)) {
+            Some(step) => self.act(target, task, unit, step),
+            None => {
+                // The unit went away while its command ran.
+                answer(target, task, disk::absent_unit(&Cdb::default()));
+                None
+            }
+        }
+    }
+
+    fn act(&mut self, target: &mut Target, task: TaskId, unit: UnitId, step: Step) -> Option<Work> {
+        match step {
+            Step::Done(reply) => {
+                answer(target, task, reply);
+                None
+            }
+            Step::NeedData { len, task: step } => {
+                let index = task.index();
+                if self.waiting.len() <= index {
+                    self.waiting.resize_with(index + 1, || None);
+                }
+                self.waiting[index] = Some((task, unit, step));
+                if target.accept(task, len).is_err() {
+                    self.take_waiting(task);
+                }
+                None
+            }
+            Step::Io { op, task: step } => Some(Work { unit, op, ticket: Ticket { task, unit, step } }),
+        }
+    }
+
+    fn take_waiting(&mut self, task: TaskId) -> Option<(TaskId, UnitId, disk::Task)> {
+        self.waiting.get_mut(task.index())?.take_if(|(waiting, ..)| *waiting == task)
+    }
+}
+
+/// REPORT LUNS speaks of the target, not of one unit (SPC-4 clause 6.33).
+const REPORT_LUNS: u8 = 0xa0;
+
+fn answer(target: &mut Target, task: TaskId, reply: Reply) {
+    // A task that has ended in the meantime, with its connection say, takes no answer.
+    let sent = if reply.data.is_empty() { Ok(()) } else { target.send_data(task, reply.data) };
+    let _: Result<(), Misuse> = sent.and_then(|()| target.complete(task, reply.response, reply.transfer_len));
+}

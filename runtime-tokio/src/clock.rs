@@ -1,0 +1,20 @@
+//! The core's clock: nanoseconds since the first look at it.
+
+use std::sync::LazyLock;
+use std::time::Instant as StdInstant;
+
+use iscsicore::Instant;
+
+static ORIGIN: LazyLock<StdInstant> = LazyLock::new(StdInstant::now);
+
+/// The present.
+pub(crate) fn now() -> Instant {
+    let since = ORIGIN.elapsed();
+    Instant::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// `at` on tokio's clock.
+pub(crate) fn to_tokio(at: Instant) -> tokio::time::Instant {
+    let wait = at.saturating_since(now());
+    tokio::time::Instant::now() + wait
+}

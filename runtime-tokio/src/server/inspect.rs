@@ -1,0 +1,26 @@
+//! What a running server tells about itself.
+
+use iscsicore::login::SessionType;
+use iscsicore::target::Counters;
+
+/// A session as it is at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionReport {
+    /// Target Session Identifying Handle.
+    pub tsih: u16,
+    /// Name of the initiator.
+    pub initiator: String,
+    /// The CHAP name that it authenticated as.
+    pub user: Option<String>,
+    /// Name of the target; none in a discovery session without one.
+    pub target: Option<String>,
+    /// Normal or discovery.
+    pub session_type: SessionType,
+    /// Addresses of the initiator, one a connection.
+    pub connections: Vec<std::net::SocketAddr>,
+    /// Requests that have not been answered.
+    pub outstanding: usize,
+    /// What it has done.
+    pub counters: Counters,
+}
