@@ -30,8 +30,6 @@ pub struct Limits {
     pub transmit_bytes: usize,
     /// Bytes of extended CDB and other additional header segments in one PDU.
     pub ahs_bytes: usize,
-    /// Received PDUs that may wait for the session before reading stops.
-    pub staged_pdus: usize,
     /// Bytes of one read buffer.
     pub read_buffer: usize,
     /// Silence after which the peer is pinged; zero turns pings off.
@@ -60,7 +58,6 @@ impl Default for Limits {
             solicited_bytes: 16 << 20,
             transmit_bytes: 8 << 20,
             ahs_bytes: 260,
-            staged_pdus: 1024,
             read_buffer: 128 * 1024,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(30),

@@ -4,7 +4,11 @@
 //! carries out what the disk asks for.
 
 pub mod backend;
+pub mod server;
 
+mod clock;
+mod seed;
 mod submit;
 
+pub use server::Server;
 pub use submit::submit;

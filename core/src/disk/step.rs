@@ -82,7 +82,6 @@ impl Reply {
 
 /// An operation on the storage. Offsets and lengths are in bytes, multiples of the block size, within the capacity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Op {
     /// Read; answered with [`Outcome::Data`] of exactly `len` bytes.
     Read {

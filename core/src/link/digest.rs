@@ -38,7 +38,7 @@ mod tests {
         ]
     }
 
-    // covers: 7143-13.1-1 7143-13.1-4
+    // covers: 7143-13.1-4
     #[test]
     fn the_examples_of_the_rfc_at_every_cut() {
         for (bytes, wire) in examples() {

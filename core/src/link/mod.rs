@@ -3,6 +3,30 @@
 //! A connection has one [`Receiver`] and one [`Transmitter`]. Neither knows protocol state: which digests are in
 //! use and how long a data segment may be is told to them. Work per byte (CRC, the rare copy) happens here;
 //! work per PDU happens in the session that takes PDUs from the one and gives PDUs to the other.
+//!
+//! ```
+//! use bytes::Buf;
+//! use iscsicore::link::{Placement, Receiver, Transmitter, Want};
+//! use iscsicore::wire::{Bhs, Opcode};
+//! use iscsicore::{DataList, Limits};
+//!
+//! let mut tx = Transmitter::new();
+//! tx.push(Bhs::new(Opcode::TextRequest), DataList::from(b"SendTargets=All\0".to_vec()));
+//!
+//! let mut rx = Receiver::new(&Limits::default());
+//! while tx.has_remaining() {
+//!     // A socket would lie between these two.
+//!     let Want::Read { staging, .. } = rx.want() else { break };
+//!     let n = tx.chunk().len().min(staging.len());
+//!     staging[..n].copy_from_slice(&tx.chunk()[..n]);
+//!     tx.advance(n);
+//!     rx.advance(&[], n)?;
+//! }
+//! let pdu = rx.next_pdu(|_| Placement::Stage)?.expect("all of it has arrived");
+//! assert_eq!(pdu.bhs.opcode(), Opcode::TextRequest);
+//! assert_eq!(&pdu.data[..], b"SendTargets=All\0");
+//! # Ok::<(), iscsicore::FrameError>(())
+//! ```
 
 mod digest;
 mod input;

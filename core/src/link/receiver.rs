@@ -77,7 +77,10 @@ pub enum Want<'a> {
 /// PDUs come out of [`next_pdu`](Self::next_pdu). A data segment that lies in one buffer is sliced out of it.
 ///
 /// Beyond slices that were handed out it holds one buffer, of `Limits::read_buffer` bytes or a little more than the
-/// largest data segment, whichever is larger, and what was pushed. Errors are final: the same one is returned from then on.
+/// largest data segment, whichever is larger, and what was pushed. Payload of more than 512 bytes is handed out as a
+/// slice, which keeps the buffer around it alive until it is dropped.
+///
+/// Errors are final: the same one is returned from then on.
 pub struct Receiver {
     input: Input,
     /// The PDU whose header was taken.

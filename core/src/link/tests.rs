@@ -91,20 +91,20 @@ fn misuse_of_an_open_slot_is_refused() {
         let mut rx = receiver((false, false));
         rx.push(Bytes::copy_from_slice(&stream[..50])).unwrap();
         rx.next_pdu(|_| Placement::Slot(Slot { task: TASK, offset: 0, len: 100 })).unwrap();
+        assert!(matches!(rx.want(), Want::Read { slot: Some(Slot { len: 98, .. }), .. }));
         rx
     };
-    let mistakes: [fn(&mut Receiver) -> Result<(), FrameError>; 4] = [
-        |rx| rx.advance(&[0; 99], 0),
-        |rx| rx.advance(&[0; 97], 1),
-        |rx| rx.advance(&[], 1),
-        |rx| rx.push(Bytes::from_static(b"x")),
-    ];
-    for mistake in mistakes {
+    for (placed, staged) in [(99, 0), (97, 1), (0, 1)] {
         let mut rx = open();
-        let error = mistake(&mut rx).unwrap_err();
+        let error = rx.advance(&[0; 99][..placed], staged).unwrap_err();
         assert!(matches!(error, FrameError::Accounting(_)));
         assert_eq!(rx.next_pdu(unasked), Err(error));
     }
+    assert_eq!(open().advance(&[0; 98], 1), Ok(()));
+    let mut rx = open();
+    let error = rx.push(Bytes::from_static(b"x")).unwrap_err();
+    assert!(matches!(error, FrameError::Accounting(_)));
+    assert_eq!(rx.next_pdu(unasked), Err(error));
     let mut rx = receiver((false, false));
     rx.push(Bytes::copy_from_slice(&stream[..50])).unwrap();
     let short = rx.next_pdu(|_| Placement::Slot(Slot { task: TASK, offset: 0, len: 99 }));
@@ -140,10 +140,9 @@ fn memory_is_bounded_by_the_segment_and_the_read_buffer() {
     assert_eq!((taken, rx.buffered()), (24, 0));
 }
 
-/// A peer that announces the most it may and then stops has not made this end hold the announced length
-/// before a part of the segment is there, nor more than that length after.
+/// A header that announces more than is allowed makes this end allocate nothing.
 #[test]
-fn an_announced_segment_allocates_once_within_its_limit() {
+fn an_announcement_beyond_the_limit_allocates_nothing() {
     let mut bhs = Bhs::new(Opcode::LoginRequest);
     bhs.set_data_segment_len(0xff_ffff);
     let mut rx = Receiver::new(&Limits::default());
@@ -168,6 +167,24 @@ fn single_bytes_are_joined() {
     assert!(rx.footprint() <= limits.read_buffer + 30_000);
     rx.push(Bytes::from_static(&[1])).unwrap();
     assert_eq!(rx.next_pdu(unasked).unwrap().unwrap().data, vec![1; 30_000]);
+}
+
+/// A segment pushed in pieces is put together as they come: the pieces are not held until the last one is there.
+#[test]
+fn pieces_of_a_segment_join_it_at_once() {
+    let payload: Vec<u8> = (0..20_000u32).map(|i| (i / 7) as u8).collect();
+    let stream = two_pdus(&payload, (false, true));
+    let mut rx = receiver((false, true));
+    let mut pieces = stream.chunks(1500).map(Bytes::copy_from_slice);
+    rx.push(pieces.next().unwrap()).unwrap();
+    assert_eq!(rx.next_pdu(|_| Placement::Stage), Ok(None));
+    for piece in pieces {
+        assert_eq!(rx.pieces(), 0);
+        rx.push(piece).unwrap();
+    }
+    let pdu = rx.next_pdu(unasked).unwrap().unwrap();
+    assert_eq!((&pdu.data[..], pdu.digest), (&payload[..], SegmentDigest::Good));
+    assert_eq!(rx.next_pdu(unasked).unwrap().unwrap().bhs.opcode(), Opcode::NopOut);
 }
 
 /// Requests without payload, thousands of them, go through the first buffer: it is neither renewed nor cut.

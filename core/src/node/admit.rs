@@ -23,7 +23,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: LoginStatus, why: impl Into<String>) -> Self {
+    /// Refuses with `status`, for the reason that `why` tells the log.
+    pub fn new(status: LoginStatus, why: impl Into<String>) -> Self {
         Refusal { status, why: why.into() }
     }
 }

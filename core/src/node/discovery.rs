@@ -4,17 +4,7 @@ use core::net::SocketAddr;
 
 use super::portal::group_at;
 use super::{IscsiName, Node, TargetConfig};
-
-/// Which targets a SendTargets request asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendTargets {
-    /// `All`.
-    All,
-    /// A target's name.
-    Named(String),
-    /// Nothing: the target that the session belongs to.
-    Current,
-}
+use crate::target::{SendTargets, TargetAddress, TargetRecord};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -36,26 +26,6 @@ pub enum Asking<'a> {
     Discovery(Option<&'a str>),
     /// A normal session of this target.
     Normal(&'a str),
-}
-
-/// A target in the answer to SendTargets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TargetRecord {
-    /// TargetName.
-    pub name: String,
-    /// For each TargetAddress, `host:port` (an IPv6 address in brackets) and the portal group tag.
-    pub addresses: Vec<(String, u16)>,
-}
-
-impl SendTargets {
-    /// Reads the value of the SendTargets key.
-    pub fn from_value(value: &str) -> Self {
-        match value {
-            "" => SendTargets::Current,
-            "All" => SendTargets::All,
-            name => SendTargets::Named(name.to_owned()),
-        }
-    }
 }
 
 impl Node {
@@ -100,7 +70,7 @@ impl Node {
 }
 
 fn record(target: &TargetConfig, local: SocketAddr) -> Option<TargetRecord> {
-    let mut addresses: Vec<(String, u16)> = Vec::new();
+    let mut addresses: Vec<TargetAddress> = Vec::new();
     for group in &target.groups {
         for portal in &group.portals {
             // A wildcard does not speak for an address that has a portal of its own, perhaps in another group.
@@ -109,7 +79,8 @@ fn record(target: &TargetConfig, local: SocketAddr) -> Option<TargetRecord> {
             if covered && group_at(&target.groups, here) != Some(group.tag) {
                 continue;
             }
-            match portal.reported(local).map(|address| (address, group.tag)) {
+            let address = portal.reported(local);
+            match address.map(|address| TargetAddress { address, portal_group_tag: group.tag }) {
                 Some(address) if !addresses.contains(&address) => addresses.push(address),
                 _ => {}
             }

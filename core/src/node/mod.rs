@@ -21,7 +21,7 @@ mod sessions;
 pub use access::{Access, ChapAccount, ChapRules, Initiators};
 pub use admit::{Node, Refusal};
 pub use config::{ConfigError, Discovery, NodeConfig, Place, Service, TargetConfig};
-pub use discovery::{Asker, Asking, SendTargets, TargetRecord};
+pub use discovery::{Asker, Asking};
 pub use lun_map::{LunMap, MappedUnit, UnitAccess, UnitId};
 pub use name::{IscsiName, MAX_NAME_LEN, NameError};
 pub use port::{InitiatorPort, Nexus, TargetPort};

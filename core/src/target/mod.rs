@@ -132,6 +132,11 @@ impl Target {
         self.tsih
     }
 
+    /// The tag of the portal group that the session came in by.
+    pub fn portal_group_tag(&self) -> Option<u16> {
+        self.portal_group_tag
+    }
+
     /// What the login negotiated.
     pub fn parameters(&self) -> &Parameters {
         &self.parameters

@@ -25,6 +25,7 @@ impl AdditionalHeader<'_> {
     ///
     /// Of a CDB no more than 244 bytes are written, of an unknown segment no more than 65535.
     pub fn emit(&self, out: &mut Vec<u8>) {
+        let start = out.len();
         match *self {
             AdditionalHeader::ExtendedCdb(cdb) => {
                 let cdb = cdb.get(..MAX_EXTENDED_CDB).unwrap_or(cdb);
@@ -43,8 +44,7 @@ impl AdditionalHeader<'_> {
                 out.extend_from_slice(data);
             }
         }
-        // Each segment starts where the one before it was padded to, so padding counts from the start of `out`.
-        out.resize(out.len().next_multiple_of(4), 0);
+        out.resize(start + (out.len() - start).next_multiple_of(4), 0);
     }
 }
 

@@ -46,7 +46,7 @@ impl Bhs {
 
     /// Sets TotalAHSLength from a number of bytes, which must be a multiple of four below 1024.
     pub const fn set_total_ahs_len(&mut self, bytes: usize) {
-        debug_assert!(bytes % 4 == 0 && bytes <= 1020);
+        debug_assert!(bytes.is_multiple_of(4) && bytes <= 1020);
         self.0[4] = (bytes / 4) as u8;
     }
 

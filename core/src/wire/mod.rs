@@ -3,6 +3,26 @@
 //! [`Bhs`] is a view over the 48 bytes of a basic header segment; each PDU type is a checked value with
 //! `parse(&Bhs) -> Result<Self, FrameError>` and `emit(&self) -> Bhs`. Codes that the RFC does not define survive
 //! as `Unknown`. Data segments are not part of these types: they travel beside the header.
+//!
+//! Reserved bits, and bits that are always 1, are ignored on receipt and written as the RFC says. A field that is
+//! reserved in some forms of a PDU reads as zero, or as the reserved tag, in those. What the RFC forbids within one
+//! header is an error of `parse`; what it forbids between PDUs is the session's affair.
+//!
+//! ```
+//! use iscsicore::wire::{Bhs, CmdSn, Itt, Lun, NopOut, Opcode, StatSn, Ttt};
+//!
+//! let ping = NopOut {
+//!     immediate: true,
+//!     lun: Lun::ZERO,
+//!     itt: Itt(7),
+//!     ttt: Ttt::RESERVED,
+//!     cmd_sn: CmdSn(1),
+//!     exp_stat_sn: StatSn(1),
+//! };
+//! let header: Bhs = ping.emit();
+//! assert_eq!(header.opcode(), Opcode::NopOut);
+//! assert_eq!(NopOut::parse(&header), Ok(ping));
+//! ```
 
 mod ahs;
 mod async_message;

@@ -168,7 +168,6 @@ const BIDI_UNDERFLOW: u8 = 0x08;
 mod tests {
     use super::*;
 
-    // covers: 7143-11.4.5.2-1 7143-11.4.5.2-2 7143-11.4.5.2-3 7143-11.4.5.2-4
     #[test]
     fn residuals_are_the_difference_of_what_was_presented_and_expected() {
         assert_eq!(Residual::between(4096, 4096), Residual::None);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use iscsicore::node::{Node, SessionId, Sessions, UnitId};
-use iscsicore::target::{Counters, Incoming};
+use iscsicore::target::Incoming;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::inspect::SessionReport;
@@ -42,7 +42,6 @@ pub(super) struct Hub {
     pub(super) limits: iscsicore::Limits,
     pub(super) sessions: Mutex<Sessions>,
     pub(super) peers: Mutex<BTreeMap<SessionId, Peer>>,
-    pub(super) ended: Mutex<Counters>,
     /// Turns true when the server stops.
     pub(super) stopping: watch::Sender<bool>,
 }

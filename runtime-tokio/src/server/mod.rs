@@ -58,12 +58,17 @@ impl Server {
 
     /// The sessions at this moment.
     pub async fn sessions(&self) -> Vec<SessionReport> {
-        let asked: Vec<_> = self.hub.peers().values().map(|peer| {
-            let (send, receive) = oneshot::channel();
-            // A session that has just ended does not answer.
-            let _ = peer.control.send(Control::Report(send));
-            receive
-        }).collect();
+        let asked: Vec<_> = self
+            .hub
+            .peers()
+            .values()
+            .map(|peer| {
+                let (send, receive) = oneshot::channel();
+                // A session that has just ended does not answer.
+                let _ = peer.control.send(Control::Report(send));
+                receive
+            })
+            .collect();
         let mut reports = Vec::new();
         for receive in asked {
             if let Ok(report) = receive.await {

@@ -40,6 +40,11 @@ impl Transport {
         Transport { stream, rx: Receiver::new(limits), tx: Transmitter::new() }
     }
 
+    /// The peer's address.
+    pub(super) fn peer(&self) -> io::Result<std::net::SocketAddr> {
+        self.stream.peer_addr()
+    }
+
     /// Reads once, into the receiver.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Read>> {
         let Want::Read { staging, .. } = self.rx.want() else { return Poll::Ready(Ok(Read::Full)) };

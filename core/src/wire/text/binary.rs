@@ -62,7 +62,7 @@ pub fn encode_hex(bytes: &[u8]) -> String {
 /// [`TextError::BadValue`] where characters, padding or left-over bits are not what RFC 4648 section 4 writes,
 /// [`TextError::ValueTooLong`] for more than `max` bytes.
 pub fn decode_base64(text: &[u8], max: usize) -> Result<Vec<u8>, TextError> {
-    if text.is_empty() || text.len() % 4 != 0 {
+    if text.is_empty() || !text.len().is_multiple_of(4) {
         return Err(NOT_BASE64);
     }
     let padding = text.iter().rev().take_while(|b| **b == b'=').count();

@@ -1,0 +1,198 @@
+//! What a server serves, said step by step.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use iscsicore::Limits;
+use iscsicore::disk::{BlockSize, LogicalUnit, Provisioning, TaskFunctions, UnitConfig};
+use iscsicore::node::{
+    ConfigError, IscsiName, LunMap, NameError, Node, NodeConfig, NodeLimits, PortalGroup, Sessions,
+    TargetConfig, UnitAccess, UnitId,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::hub::Hub;
+use super::units::UnitTable;
+use super::{Server, listen};
+use crate::backend::{Backend, Info};
+
+/// Why a server did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A name is no iSCSI name.
+    #[error("{name:?} is not an iSCSI name: {why}")]
+    Name {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        why: NameError,
+    },
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {why}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        why: std::io::Error,
+    },
+}
+
+/// Describes a [`Server`]: disks, targets, limits. [`serve`](Self::serve) starts it.
+pub struct Builder {
+    units: Vec<(UnitConfig, Arc<dyn Backend>)>,
+    node: NodeConfig,
+    limits: Limits,
+    node_limits: NodeLimits,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Builder {
+            units: Vec::new(),
+            node: NodeConfig::default(),
+            limits: Limits::default(),
+            node_limits: NodeLimits::default(),
+        }
+    }
+
+    /// Adds a disk of 512-byte blocks over `backend`. Its serial number, and the unique name that follows from it, are
+    /// to stay the same for as long as the data does: initiators know the disk by them.
+    pub fn disk(&mut self, serial: &str, backend: Arc<dyn Backend>) -> UnitId {
+        let blocks = backend.size() / u64::from(BlockSize::B512.bytes());
+        let mut config = UnitConfig::new(serial, BlockSize::B512, blocks);
+        config.provisioning = Provisioning::Thin;
+        self.unit(config, backend)
+    }
+
+    /// Adds a disk as `config` describes it, as far as the back end can carry that out: a read-only back end makes a
+    /// read-only disk, and provisioning is thin only where the back end gives space back.
+    pub fn unit(&mut self, mut config: UnitConfig, backend: Arc<dyn Backend>) -> UnitId {
+        let info = backend.info();
+        fit(&mut config, &info);
+        self.units.push((config, backend));
+        UnitId(self.units.len() as u32 - 1)
+    }
+
+    /// Adds a target that everybody may use, with the units as LUN 0, 1, and so on.
+    ///
+    /// # Errors
+    /// The name is none, or there are more units than LUNs.
+    pub fn target(&mut self, name: &str, units: &[UnitId]) -> Result<&mut Self, StartError> {
+        let name = IscsiName::parse(name).map_err(|why| StartError::Name { name: name.to_owned(), why })?;
+        let mut target = TargetConfig::new(name);
+        let mut luns = LunMap::new();
+        for (number, unit) in units.iter().enumerate() {
+            let number = u16::try_from(number).unwrap_or(u16::MAX);
+            luns.insert(number, *unit, UnitAccess::ReadWrite)?;
+        }
+        target.luns = luns;
+        Ok(self.target_config(target))
+    }
+
+    /// Adds a target. One without portal groups gets the addresses that the server is started with.
+    pub fn target_config(&mut self, target: TargetConfig) -> &mut Self {
+        self.node.targets.push(target);
+        self
+    }
+
+    /// Changes how discovery works.
+    pub fn discovery(&mut self, discovery: iscsicore::node::Discovery) -> &mut Self {
+        self.node.discovery = discovery;
+        self
+    }
+
+    /// Sets the bounds of each session.
+    pub fn limits(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets the bounds over all sessions.
+    pub fn node_limits(&mut self, limits: NodeLimits) -> &mut Self {
+        self.node_limits = limits;
+        self
+    }
+
+    /// Starts the server on one address; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn serve(self, address: SocketAddr) -> Result<Server, StartError> {
+        self.serve_on(&[address]).await
+    }
+
+    /// Starts the server on the addresses given, beside those of the portal groups.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is listening then.
+    pub async fn serve_on(mut self, addresses: &[SocketAddr]) -> Result<Server, StartError> {
+        let grouped = self.node.targets.iter().flat_map(|t| &t.groups).flat_map(|g| &g.portals);
+        let mut wanted: Vec<SocketAddr> = addresses.to_vec();
+        wanted.extend(grouped.map(|p| p.address));
+        wanted.sort();
+        wanted.dedup();
+        let mut listeners = BTreeMap::new();
+        for address in wanted {
+            let failed = |why| StartError::Listen { address, why };
+            let listener = listen::bind(address).map_err(failed)?;
+            let bound = listener.local_addr().map_err(failed)?;
+            listeners.insert(address, (bound, listener));
+        }
+        let default: Vec<_> =
+            addresses.iter().filter_map(|a| listeners.get(a)).map(|(bound, _)| *bound).collect();
+        for target in &mut self.node.targets {
+            if target.groups.is_empty() {
+                target.groups.push(PortalGroup::new(1, default.iter().copied()));
+            }
+            for portal in target.groups.iter_mut().flat_map(|g| &mut g.portals) {
+                if let Some((bound, _)) = listeners.get(&portal.address) {
+                    portal.address = *bound;
+                }
+            }
+        }
+        Ok(self.start(listeners.into_values().collect())?)
+    }
+
+    fn start(self, listeners: Vec<(SocketAddr, tokio::net::TcpListener)>) -> Result<Server, ConfigError> {
+        let units =
+            self.units.into_iter().map(|(config, backend)| (LogicalUnit::new(config), backend)).collect();
+        let hub = Arc::new(Hub {
+            node: Node::new(self.node)?,
+            units: UnitTable::new(units),
+            limits: self.limits,
+            sessions: Mutex::new(Sessions::new(self.node_limits)),
+            peers: Mutex::default(),
+            stopping: watch::Sender::new(false),
+        });
+        let mut tasks = JoinSet::new();
+        let mut addresses = Vec::new();
+        for (address, listener) in listeners {
+            addresses.push(address);
+            tasks.spawn(listen::run(hub.clone(), listener));
+        }
+        Ok(Server { hub, addresses, tasks })
+    }
+}
+
+/// Takes out of `config` what the back end does not carry out.
+fn fit(config: &mut UnitConfig, info: &Info) {
+    config.read_only |= info.read_only;
+    config.write_cache &= info.volatile_cache;
+    match info.unmap {
+        None => config.provisioning = Provisioning::Full,
+        Some(granularity) => {
+            config.unmap_granularity = (granularity / config.block_size.bytes()).max(1);
+        }
+    }
+    config.task_functions = TaskFunctions::ABORT_TASK
+        .and(TaskFunctions::ABORT_TASK_SET)
+        .and(TaskFunctions::CLEAR_TASK_SET)
+        .and(TaskFunctions::LOGICAL_UNIT_RESET);
+}
