@@ -11,8 +11,8 @@ use crate::backend::{Backend, IoReply, Reply, Zeroes, out_of_space, within, zero
 /// Starts `op` on `backend`.
 ///
 /// Every range is checked against the size of the back end first. Unmap goes to a back end only when its
-/// [`Info`](crate::backend::Info) offers it; zeroes that the back end cannot write by itself are written as data.
-/// What goes wrong is logged here, in more detail than an [`Outcome`] carries.
+/// [`Info`](crate::backend::Info) offers it; zeroes that the back end cannot write by itself are written as
+/// data. What goes wrong is logged here, in more detail than an [`Outcome`] carries.
 ///
 /// A reply that comes later is to be waited for, whatever becomes of the command: an operation on the way may
 /// take effect after its future was dropped.

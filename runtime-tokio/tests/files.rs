@@ -146,7 +146,8 @@ async fn a_full_file_system_is_told_and_survived() {
     }
     let zeroed = disk.write_zeroes(0, 4 * MIB, Zeroes::KeepAllocated);
     assert_eq!(error(zeroed).await.kind(), ErrorKind::StorageFull);
-    // Nothing that was acknowledged is lost, so flushing goes on to work; and so does writing where there is space.
+    // Nothing that was acknowledged is lost, so flushing goes on to work; and so does writing where there is
+    // space.
     disk.flush().wait().await.unwrap();
     disk.unmap(0, 16 * MIB).wait().await.unwrap();
     disk.write(8 * MIB, filled(2, 1 << 20), true).wait().await.unwrap();

@@ -80,15 +80,15 @@ pub use scripted::{Call, Fault, Gate, Kind, Scripted};
 /// checks every range against [`size`](Self::size) before it calls, so that an implementation is never asked
 /// beyond its end; it must not panic when somebody else does.
 ///
-/// *Concurrency.* Any number of operations run at a time, in any order. An operation takes effect before its reply
-/// is ready, so that one which is asked for after that sees it. Of overlapping operations that run together either
-/// may come first, and a read beside a write may see some of it; each back end says how much.
+/// *Concurrency.* Any number of operations run at a time, in any order. An operation takes effect before its
+/// reply is ready, so that one which is asked for after that sees it. Of overlapping operations that run
+/// together either may come first, and a read beside a write may see some of it; each back end says how much.
 ///
-/// *Not waited for.* A future may be dropped before it is ready. What it was doing may still take effect, even
-/// later; so a caller that must know (to answer an abort, say) waits instead of dropping.
+/// *Not waited for.* A future may be dropped before it is ready. What it was doing may still take effect,
+/// even later; so a caller that must know (to answer an abort, say) waits instead of dropping.
 ///
-/// *Durability.* A write may stay in a volatile cache until [`flush`](Self::flush) succeeds, unless it carried
-/// `fua`.
+/// *Durability.* A write may stay in a volatile cache until [`flush`](Self::flush) succeeds, unless it
+/// carried `fua`.
 pub trait Backend: Send + Sync + 'static {
     /// The number of bytes.
     fn size(&self) -> u64;
@@ -120,7 +120,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Writes `len` zero bytes at `offset` in a cheaper way than [`write`](Self::write) can; with
     /// [`Zeroes::MayUnmap`] their space may be given back too.
     ///
-    /// The default answers [`io::ErrorKind::Unsupported`], upon which [`submit`](crate::submit) writes zeroes.
+    /// The default answers [`io::ErrorKind::Unsupported`], upon which [`submit`](crate::submit) writes
+    /// zeroes.
     fn write_zeroes(&self, offset: u64, len: u64, how: Zeroes) -> IoReply<()> {
         let _ = (offset, len, how);
         Reply::unsupported()

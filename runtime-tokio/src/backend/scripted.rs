@@ -88,7 +88,8 @@ impl Scripted {
         self.state().orders.push_back(Order { kind, at: None, fault });
     }
 
-    /// Does `fault` to the next operation of this kind that begins at `offset` and that no earlier order takes.
+    /// Does `fault` to the next operation of this kind that begins at `offset` and that no earlier order
+    /// takes.
     pub fn next_at(&self, kind: Kind, offset: u64, fault: Fault) {
         self.state().orders.push_back(Order { kind, at: Some(offset), fault });
     }

@@ -39,10 +39,11 @@ pub(crate) fn subjects(size: u64) -> Vec<Subject> {
     all
 }
 
-/// A loop device over a sparse image.
+/// A loop device over a sparse image. The kernel removes it when nobody has it open any more, however a test
+/// ends.
 pub(crate) struct Loop {
     pub(crate) path: PathBuf,
-    pub(crate) image: PathBuf,
+    _open: std::fs::File,
 }
 
 impl Loop {
@@ -52,22 +53,14 @@ impl Loop {
             .args(["--find", "--show", "--sector-size", &block.to_string()])
             .arg(image)
             .output();
-        match output {
-            Ok(output) if output.status.success() => {
-                let path = String::from_utf8(output.stdout).unwrap().trim().into();
-                Some(Loop { path, image: image.into() })
-            }
-            _ => {
-                skip("a loop device (losetup as root)");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        run("losetup", &["-d".as_ref(), self.path.as_os_str()]);
+        let Some(output) = output.ok().filter(|output| output.status.success()) else {
+            skip("a loop device (losetup as root)");
+            return None;
+        };
+        let path: PathBuf = String::from_utf8(output.stdout).unwrap().trim().into();
+        let open = std::fs::File::open(&path).unwrap();
+        assert!(run("losetup", &["-d".as_ref(), path.as_os_str()]));
+        Some(Loop { path, _open: open })
     }
 }
 

@@ -23,24 +23,24 @@ pub use open::{Access, FileOptions, OpenError};
 
 /// A disk in a regular file, which may be sparse, or on a block device.
 ///
-/// *Threads.* On Linux a read that the page cache can answer is answered at once. Everything else runs on tokio's
-/// blocking threads, at most [`FileOptions::in_flight`] operations at a time.
+/// *Threads.* On Linux a read that the page cache can answer is answered at once. Everything else runs on
+/// tokio's blocking threads, at most [`FileOptions::in_flight`] operations at a time.
 ///
 /// *Durability.* Writes go through the page cache; a write with `fua` and a flush reach the medium. When the
-/// kernel fails to write acknowledged data back it reports that once and forgets the data. So after a failed flush
-/// every further flush and every write with `fua` fails too, until the file is opened anew: an initiator must
-/// not mistake a later success for the safety of what was lost.
+/// kernel fails to write acknowledged data back it reports that once and forgets the data. So after a failed
+/// flush every further flush and every write with `fua` fails too, until the file is opened anew: an
+/// initiator must not mistake a later success for the safety of what was lost.
 ///
-/// *Atomicity.* Is that of the operating system's files. On most file systems of Linux a read beside a write of the
-/// same bytes may see any part of it, even a part of a block; two writes of the same page do not mix.
+/// *Atomicity.* Is that of the operating system's files. On most file systems of Linux a read beside a write
+/// of the same bytes may see any part of it, even a part of a block; two writes of the same page do not mix.
 ///
-/// *Space.* On Linux, unmap punches holes where the file system or the device can, which is tried when the file is
-/// opened; elsewhere unmap is not offered. Zeroes are written through the file system's or the device's own operation, or
-/// else as data. A full file system is [`io::ErrorKind::StorageFull`].
+/// *Space.* On Linux, unmap punches holes where the file system or the device can, which is tried when the
+/// file is opened; elsewhere unmap is not offered. Zeroes are written through the file system's or the
+/// device's own operation, or else as data. A full file system is [`io::ErrorKind::StorageFull`].
 ///
-/// *Exclusion.* The file is locked with `flock`: for this process alone when it is writable, shared when it is
-/// read-only. A writable block device is also claimed from mounts and from other exclusive users. On Windows the
-/// file is opened without sharing; other systems without `flock` have no lock.
+/// *Exclusion.* The file is locked with `flock`: for this process alone when it is writable, shared when it
+/// is read-only. A writable block device is also claimed from mounts and from other exclusive users. On
+/// Windows the file is opened without sharing; other systems without `flock` have no lock.
 ///
 /// Clones share the file.
 #[derive(Clone)]
@@ -263,8 +263,8 @@ impl Shared {
             if error.kind() == io::ErrorKind::Unsupported {
                 self.no_durable_write.store(true, Ordering::Relaxed);
             } else {
-                // No space: was it for these bytes, or for older ones that the write brought to the medium with
-                // them? Only the latter fails when the bytes are written again without that.
+                // No space: was it for these bytes, or for older ones that the write brought to the medium
+                // with them? Only the latter fails when the bytes are written again without that.
                 if out_of_space(&error) {
                     self.write_all(offset, data, sys::write)?;
                 }
@@ -348,7 +348,8 @@ impl Shared {
 }
 
 impl Drop for Shared {
-    /// Closing would unlock too, but not while a child that is just being started has a copy of the descriptor.
+    /// Closing would unlock too, but not while a child that is just being started has a copy of the
+    /// descriptor.
     fn drop(&mut self) {
         sys::unlock(&self.file);
     }

@@ -41,7 +41,8 @@ impl FileOptions {
         Self::default()
     }
 
-    /// Asks for exactly `size` bytes. A file that does not exist is then made, sparse, unless access is read-only.
+    /// Asks for exactly `size` bytes. A file that does not exist is then made, sparse, unless access is
+    /// read-only.
     #[must_use]
     pub fn size(mut self, size: u64) -> Self {
         self.size = Some(size);
@@ -65,7 +66,8 @@ impl FileOptions {
     /// Opens the file, or makes it.
     ///
     /// A file that has content keeps it and its size. One that is made is durable, name and all, on return; a
-    /// regular file without any bytes counts as not made yet. Blocks: for a second at most when a device is busy.
+    /// regular file without any bytes counts as not made yet. Blocks: for a second at most when a device is
+    /// busy.
     ///
     /// # Errors
     /// When the file cannot be opened, is in use by another server, has another size than was asked for, or
@@ -214,8 +216,8 @@ fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), OpenError> {
     Err(OpenError::NotStorage { path: path.into() })
 }
 
-/// Repeats what fails because others have the file. Device managers have a block device for a moment while they look
-/// at it, so that this is worth a second; for a file it is not.
+/// Repeats what fails because others have the file. Device managers have a block device for a moment while
+/// they look at it, so that this is worth a second; for a file it is not.
 fn unless_in_use<T>(
     path: &Path,
     doing: &'static str,
