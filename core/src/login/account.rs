@@ -5,6 +5,7 @@ use core::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::entropy::Entropy;
 use crate::Misuse;
 
 /// A CHAP secret. Its memory is overwritten when it is dropped, and it is never printed.
@@ -22,8 +23,15 @@ impl Secret {
         self.0.len() < 12
     }
 
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Draws a secret of 128 bits, the only kind of secret that is made here (RFC 7143 section 9.2.1).
+    pub fn random(entropy: &mut Entropy) -> Self {
+        let mut bytes = vec![0; 16];
+        entropy.fill(&mut bytes);
+        Secret::new(bytes)
+    }
+
+    /// The bytes, for whoever must write them down or show them once.
+    pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
@@ -146,6 +154,17 @@ mod tests {
 
     fn account(name: &str, secret: &str) -> Account {
         Account { name: name.into(), secret: Secret::new(secret) }
+    }
+
+    // covers: 7143-9.2.1-2 7143-9.2.1-3
+    #[test]
+    fn random_secrets_have_128_bits_that_the_entropy_gives() {
+        let mut entropy = Entropy::new([3; 32]);
+        let (a, b) = (Secret::random(&mut entropy), Secret::random(&mut entropy));
+        assert_eq!((a.bytes().len(), b.bytes().len()), (16, 16));
+        assert_ne!(a, b);
+        assert_eq!(Secret::random(&mut Entropy::new([3; 32])), a);
+        assert_ne!(Secret::random(&mut Entropy::new([4; 32])), a);
     }
 
     // covers: 7143-9.2.1-2 7143-9.2.1-6

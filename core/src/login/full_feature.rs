@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::Pair;
-use super::intake::{Seen, identify};
+use super::intake::{Seen, expect_proposal, identify};
 use super::keys::{Kind, Party, Use, constants};
 use super::negotiate::in_range;
 use super::offer::Parameters;
@@ -46,6 +46,7 @@ impl FullFeatureNegotiation {
         let mut answers = Vec::new();
         for (name, value) in pairs {
             let item = identify(name, value, Party::Initiator).map_err(|failure| TextRefusal(failure.why))?;
+            expect_proposal(&item).map_err(|failure| TextRefusal(failure.why))?;
             self.seen.note(&item).map_err(|failure| TextRefusal(failure.why))?;
             let answer = match item.key.map(|(_, key)| (&key.kind, key.use_)) {
                 None => Some(constants::NOT_UNDERSTOOD),

@@ -61,16 +61,19 @@ pub(crate) fn identify<'a>(name: &'a str, value: &'a str, sender: Party) -> Resu
     if value.len() > max_len {
         return Err(Failure::initiator(format!("the value of {name} is too long")));
     }
-    if let Some((_, row)) = key {
-        if !row.senders.include(sender) {
-            return Err(Failure::initiator(format!("{name} is not for this end to send")));
-        }
-        // They are answers, and nothing of ours was proposed that they could answer.
-        if matches!(value, constants::REJECT | constants::IRRELEVANT | constants::NOT_UNDERSTOOD) {
-            return Err(Failure::initiator(format!("{name}={value} answers nothing")));
-        }
+    if key.is_some_and(|(_, row)| !row.senders.include(sender)) {
+        return Err(Failure::initiator(format!("{name} is not for this end to send")));
     }
     Ok(Item { key, name, value })
+}
+
+/// Refuses the constants that can only be answers, for a key that this end did not propose.
+pub(crate) fn expect_proposal(item: &Item<'_>) -> Result<(), Failure> {
+    let answer = [constants::REJECT, constants::IRRELEVANT, constants::NOT_UNDERSTOOD].contains(&item.value);
+    if answer && item.key.is_some() {
+        return Err(Failure::initiator(format!("{}={} answers nothing", item.name, item.value)));
+    }
+    Ok(())
 }
 
 /// Checks the pairs of one complete group of a login against the table, and notes them in `seen`.
@@ -80,6 +83,7 @@ pub(crate) fn login_items<'a>(
     leading: Leading,
     sender: Party,
     seen: &mut Seen,
+    is_proposed: impl Fn(usize) -> bool,
 ) -> Result<Vec<Item<'a>>, Failure> {
     let mut items = Vec::with_capacity(pairs.len().min(KEYS.len()));
     for (name, value) in pairs {
@@ -98,6 +102,9 @@ pub(crate) fn login_items<'a>(
             if key.use_ == Use::LeadingOnly && leading == Leading::No && !declared {
                 return Err(Failure::initiator(format!("{name} belongs in a session's first login only")));
             }
+        }
+        if !item.key.is_some_and(|(row, _)| is_proposed(row)) {
+            expect_proposal(&item)?;
         }
         seen.note(&item)?;
         items.push(item);

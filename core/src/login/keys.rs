@@ -80,6 +80,15 @@ pub enum InDiscovery {
     Irrelevant,
 }
 
+/// What this end does about a negotiated key that its peer leaves out, and whose default it does not want.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfSilent {
+    /// It proposes the key itself, and fails the login if the result is not within what it offers.
+    Propose,
+    /// It takes the default: what it offers is a preference.
+    TakeDefault,
+}
+
 /// How the result of a Boolean negotiation is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BooleanFunction {
@@ -127,6 +136,8 @@ pub enum Kind {
         function: BooleanFunction,
         /// What this end wants.
         wish: fn(&Offer) -> bool,
+        /// The present result.
+        read: fn(&Parameters) -> bool,
         /// Where the result goes.
         store: fn(&mut Parameters, bool),
     },
@@ -151,6 +162,8 @@ pub enum Kind {
         choices: &'static [&'static str],
         /// Those that this end accepts, as indices, the preferred one first.
         wish: fn(&Offer) -> &'static [usize],
+        /// The present result, an index.
+        read: fn(&Parameters) -> usize,
         /// Where the result, an index, goes.
         store: fn(&mut Parameters, usize),
     },
@@ -193,6 +206,8 @@ pub struct Key {
     pub scope: Scope,
     /// Whether it means anything in a Discovery session.
     pub in_discovery: InDiscovery,
+    /// What this end does when the peer leaves the key out.
+    pub if_silent: IfSilent,
     /// The type of its value.
     pub kind: Kind,
 }
@@ -258,8 +273,18 @@ pub static KEYS: [Key; 35] = [
         kind: Kind::Question,
         ..obsolete(names::SEND_TARGETS, Senders::Initiator)
     },
-    digest("HeaderDigest", |o| digest_wish(o.header_digest), |p, i| p.header_digest = i == 1),
-    digest("DataDigest", |o| digest_wish(o.data_digest), |p, i| p.data_digest = i == 1),
+    digest(
+        "HeaderDigest",
+        |o| digest_wish(o.header_digest),
+        |p| p.header_digest.into(),
+        |p, i| p.header_digest = i == 1,
+    ),
+    digest(
+        "DataDigest",
+        |o| digest_wish(o.data_digest),
+        |p| p.data_digest.into(),
+        |p, i| p.data_digest = i == 1,
+    ),
     Key {
         use_: Use::All,
         scope: Scope::Connection,
@@ -278,8 +303,20 @@ pub static KEYS: [Key; 35] = [
         |p| p.max_connections.into(),
         |p, v| p.max_connections = v as u16,
     ),
-    boolean("InitialR2T", BooleanFunction::Or, |o| o.initial_r2t, |p, v| p.initial_r2t = v),
-    boolean("ImmediateData", BooleanFunction::And, |o| o.immediate_data, |p, v| p.immediate_data = v),
+    boolean(
+        "InitialR2T",
+        BooleanFunction::Or,
+        |o| o.initial_r2t,
+        |p| p.initial_r2t,
+        |p, v| p.initial_r2t = v,
+    ),
+    boolean(
+        "ImmediateData",
+        BooleanFunction::And,
+        |o| o.immediate_data,
+        |p| p.immediate_data,
+        |p, v| p.immediate_data = v,
+    ),
     number("MaxBurstLength", SEGMENT, |o| o.max_burst, |p| p.max_burst, |p, v| p.max_burst = v),
     Key {
         kind: Kind::Number {
@@ -294,6 +331,7 @@ pub static KEYS: [Key; 35] = [
     },
     Key {
         in_discovery: InDiscovery::Used,
+        if_silent: IfSilent::TakeDefault,
         kind: Kind::Number {
             range: SECONDS,
             function: NumberFunction::Maximum,
@@ -306,6 +344,7 @@ pub static KEYS: [Key; 35] = [
     },
     Key {
         in_discovery: InDiscovery::Used,
+        if_silent: IfSilent::TakeDefault,
         ..number(
             "DefaultTime2Retain",
             SECONDS,
@@ -314,11 +353,18 @@ pub static KEYS: [Key; 35] = [
             |p, v| p.time2retain = v as u16,
         )
     },
-    boolean("DataPDUInOrder", BooleanFunction::Or, |o| o.data_pdu_in_order, |p, v| p.data_pdu_in_order = v),
+    boolean(
+        "DataPDUInOrder",
+        BooleanFunction::Or,
+        |o| o.data_pdu_in_order,
+        |p| p.data_pdu_in_order,
+        |p, v| p.data_pdu_in_order = v,
+    ),
     boolean(
         "DataSequenceInOrder",
         BooleanFunction::Or,
         |o| o.data_sequence_in_order,
+        |p| p.data_sequence_in_order,
         |p, v| p.data_sequence_in_order = v,
     ),
     Key {
@@ -348,6 +394,7 @@ pub static KEYS: [Key; 35] = [
         kind: Kind::List {
             choices: REPORTING,
             wish: |o| reporting_wish(o.task_reporting),
+            read: |p| p.task_reporting as usize,
             store: |p, i| p.task_reporting = reporting(i),
         },
         ..leading("TaskReporting")
@@ -377,6 +424,7 @@ const fn obsolete(name: &'static str, senders: Senders) -> Key {
         senders,
         scope: Scope::Connection,
         in_discovery: InDiscovery::Used,
+        if_silent: IfSilent::Propose,
         kind: Kind::Obsolete,
     }
 }
@@ -402,9 +450,10 @@ const fn boolean(
     name: &'static str,
     function: BooleanFunction,
     wish: fn(&Offer) -> bool,
+    read: fn(&Parameters) -> bool,
     store: fn(&mut Parameters, bool),
 ) -> Key {
-    Key { kind: Kind::Boolean { function, wish, store }, ..leading(name) }
+    Key { kind: Kind::Boolean { function, wish, read, store }, ..leading(name) }
 }
 
 /// All numerical keys but one take the minimum, and most depend on no other.
@@ -422,9 +471,10 @@ const fn number(
 const fn digest(
     name: &'static str,
     wish: fn(&Offer) -> &'static [usize],
+    read: fn(&Parameters) -> usize,
     store: fn(&mut Parameters, usize),
 ) -> Key {
-    Key { kind: Kind::List { choices: DIGESTS, wish, store }, ..obsolete(name, Senders::Both) }
+    Key { kind: Kind::List { choices: DIGESTS, wish, read, store }, ..obsolete(name, Senders::Both) }
 }
 
 const fn digest_wish(offer: DigestOffer) -> &'static [usize] {

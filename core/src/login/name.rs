@@ -34,7 +34,7 @@ fn is_name_char(c: char) -> bool {
 mod tests {
     use super::*;
 
-    // covers: 7143-4.2.7.1-3 7143-4.2.7.2-1
+    // covers: 7143-4.2.7.1-3
     #[test]
     fn names_are_checked_for_form_and_length() {
         let longest = format!("iqn.2024-01.com.example:{}", "a".repeat(MAX_NAME - 24));

@@ -1,7 +1,9 @@
 //! Operational negotiation: received pairs and an [`Offer`] make answers and [`Parameters`].
 
+use core::ops::RangeInclusive;
+
 use super::intake::Item;
-use super::keys::{InDiscovery, KEYS, Key, Kind, constants};
+use super::keys::{IfSilent, InDiscovery, KEYS, Key, Kind, Use, constants};
 use super::offer::{Offer, Parameters};
 use super::{Failure, Pair, SessionType};
 use crate::wire::text::{list, parse_boolean, parse_number};
@@ -21,21 +23,39 @@ pub struct Negotiation {
     offer: Offer,
     session_type: SessionType,
     parameters: Parameters,
-    /// By row: what has a result that the peer knows.
-    settled: [bool; KEYS.len()],
+    leading: Leading,
+    rows: [Progress; KEYS.len()],
+    /// Whether this end has looked for keys to propose.
+    proposed: bool,
+}
+
+/// How far the negotiation of one key has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    /// Nobody has sent it.
+    Open,
+    /// This end proposed it, and must have an answer.
+    Proposed,
+    /// This end proposed it, and its value is the result whatever the answer, which may be left out.
+    Determined,
+    /// Both ends know the result.
+    Settled,
+    /// It was answered, but not with a value.
+    Closed,
 }
 
 impl Negotiation {
     /// Starts from the defaults of RFC 7143 section 13.
     ///
     /// Numbers of the offer outside the range of their key are moved to its nearest end.
-    pub fn new(offer: Offer, session_type: SessionType) -> Self {
+    pub fn new(offer: Offer, session_type: SessionType, leading: Leading) -> Self {
         let error_recovery_level = match session_type {
             SessionType::Normal => offer.error_recovery_level,
             SessionType::Discovery => 0,
         };
         let offer = Offer { error_recovery_level, ..offer };
-        Negotiation { offer, session_type, parameters: Parameters::default(), settled: [false; KEYS.len()] }
+        let rows = [Progress::Open; KEYS.len()];
+        Negotiation { offer, session_type, leading, parameters: Parameters::default(), rows, proposed: false }
     }
 
     /// What has been agreed on so far.
@@ -83,7 +103,7 @@ impl Negotiation {
         let mut out = Vec::new();
         for key in &KEYS {
             if let Kind::DeclaredNumber { range, wish, store_local, .. } = &key.kind {
-                let value = wish(&self.offer).clamp(*range.start(), *range.end());
+                let value = clamped(wish(&self.offer), range);
                 store_local(&mut self.parameters, value);
                 out.push((key.name.to_owned(), value.to_string()));
             }
@@ -104,7 +124,7 @@ impl Negotiation {
             let Kind::Number { bound, read, store, .. } = &key.kind else { continue };
             let bound = bound(&out);
             if read(&out) > bound {
-                if self.settled.get(row).copied().unwrap_or(false) {
+                if self.progress(row) == Progress::Settled {
                     return Err(Failure::initiator(format!(
                         "{} contradicts what was negotiated after it",
                         key.name
@@ -113,28 +133,136 @@ impl Negotiation {
                 store(&mut out, bound);
             }
         }
-        Ok(out)
+        let unacceptable = KEYS.iter().find(|key| !self.is_acceptable(key, &out));
+        unacceptable
+            .map_or(Ok(out), |key| Err(Failure::initiator(format!("{} has no acceptable result", key.name))))
+    }
+
+    /// What this end proposes itself, once: keys that nobody has sent, and whose defaults it cannot accept.
+    pub fn proposals(&mut self) -> Vec<Pair> {
+        if core::mem::replace(&mut self.proposed, true) {
+            return Vec::new();
+        }
+        let mut out = Vec::new();
+        for (row, key) in KEYS.iter().enumerate() {
+            if self.progress(row) != Progress::Open || self.is_acceptable(key, &self.parameters) {
+                continue;
+            }
+            let (value, progress) = match &key.kind {
+                Kind::Boolean { wish, store, .. } => {
+                    let wish = wish(&self.offer);
+                    store(&mut self.parameters, wish);
+                    (yes_or_no(wish).to_owned(), Progress::Determined)
+                }
+                Kind::Number { range, wish, .. } => {
+                    (clamped(wish(&self.offer), range).to_string(), Progress::Proposed)
+                }
+                Kind::List { choices, wish, .. } => {
+                    let words = wish(&self.offer).iter().filter_map(|index| choices.get(*index).copied());
+                    (words.collect::<Vec<_>>().join(","), Progress::Proposed)
+                }
+                _ => continue,
+            };
+            self.set(row, progress);
+            out.push((key.name.to_owned(), value));
+        }
+        out
+    }
+
+    /// Whether this end proposed the key in this row.
+    pub(crate) fn is_proposed(&self, row: usize) -> bool {
+        matches!(self.progress(row), Progress::Proposed | Progress::Determined)
+    }
+
+    /// Checks that all proposals which need an answer have one.
+    pub(crate) fn expect_answers(&self) -> Result<(), Failure> {
+        let open = KEYS.iter().zip(self.rows).find(|(_, progress)| *progress == Progress::Proposed);
+        open.map_or(Ok(()), |(key, _)| {
+            Err(Failure::initiator(format!("{} was proposed and not answered", key.name)))
+        })
+    }
+
+    /// Takes the peer's answer to a proposal of this end.
+    fn take_answer(&mut self, row: usize, key: &Key, value: &str) -> Result<(), Failure> {
+        let wrong = || Failure::initiator(format!("the answer for {} cannot be selected", key.name));
+        let determined = self.progress(row) == Progress::Determined;
+        self.set(row, Progress::Settled);
+        match (&key.kind, value) {
+            (_, constants::REJECT | constants::IRRELEVANT) if !determined => self.set(row, Progress::Closed),
+            (Kind::Boolean { wish, .. }, _) => {
+                parse_boolean(value).ok().filter(|answer| *answer == wish(&self.offer)).ok_or_else(wrong)?;
+            }
+            (Kind::Number { range, function, wish, store, .. }, _) => {
+                let proposed = clamped(wish(&self.offer), range);
+                let answer =
+                    in_range(value, range).filter(|answer| function.apply(*answer, proposed) == *answer);
+                store(&mut self.parameters, answer.ok_or_else(wrong)?);
+            }
+            (Kind::List { choices, wish, store, .. }, _) => {
+                let answer = wish(&self.offer).iter().find(|index| choices.get(**index) == Some(&value));
+                store(&mut self.parameters, *answer.ok_or_else(wrong)?);
+            }
+            _ => return Err(wrong()),
+        }
+        Ok(())
+    }
+
+    /// Whether the present result of a key is within what this end offers.
+    fn is_acceptable(&self, key: &Key, parameters: &Parameters) -> bool {
+        let not_here = key.use_ == Use::LeadingOnly && self.leading == Leading::No;
+        if not_here || key.if_silent == IfSilent::TakeDefault || self.is_irrelevant(key) {
+            return true;
+        }
+        match &key.kind {
+            Kind::Boolean { function, wish, read, .. } => {
+                function.apply(read(parameters), wish(&self.offer)) == read(parameters)
+            }
+            Kind::Number { range, function, wish, read, .. } => {
+                function.apply(read(parameters), clamped(wish(&self.offer), range)) == read(parameters)
+            }
+            Kind::List { wish, read, .. } => wish(&self.offer).contains(&read(parameters)),
+            _ => true,
+        }
+    }
+
+    fn is_irrelevant(&self, key: &Key) -> bool {
+        key.in_discovery == InDiscovery::Irrelevant && self.session_type == SessionType::Discovery
+    }
+
+    fn progress(&self, row: usize) -> Progress {
+        self.rows.get(row).copied().unwrap_or(Progress::Open)
+    }
+
+    fn set(&mut self, row: usize, progress: Progress) {
+        if let Some(present) = self.rows.get_mut(row) {
+            *present = progress;
+        }
     }
 
     fn answer_one(&mut self, row: usize, key: &Key, value: &str) -> Result<Option<String>, Failure> {
-        if key.in_discovery == InDiscovery::Irrelevant && self.session_type == SessionType::Discovery {
+        if matches!(self.progress(row), Progress::Proposed | Progress::Determined) {
+            self.take_answer(row, key, value)?;
+            return Ok(None);
+        }
+        if self.is_irrelevant(key) {
+            self.set(row, Progress::Closed);
             return Ok(Some(constants::IRRELEVANT.to_owned()));
         }
         let answer = match &key.kind {
-            Kind::Boolean { function, wish, store } => parse_boolean(value).ok().map(|proposed| {
+            Kind::Boolean { function, wish, store, .. } => parse_boolean(value).ok().map(|proposed| {
                 let result = function.apply(proposed, wish(&self.offer));
                 store(&mut self.parameters, result);
-                if result { "Yes" } else { "No" }.to_owned()
+                yes_or_no(result).to_owned()
             }),
             Kind::Number { range, function, wish, bound, store, .. } => {
                 in_range(value, range).map(|proposed| {
-                    let wish = wish(&self.offer).clamp(*range.start(), *range.end());
+                    let wish = clamped(wish(&self.offer), range);
                     let result = function.apply(proposed, wish).min(bound(&self.parameters));
                     store(&mut self.parameters, result);
                     result.to_string()
                 })
             }
-            Kind::List { choices, wish, store } => pick(value, choices, wish(&self.offer)).map(|index| {
+            Kind::List { choices, wish, store, .. } => pick(value, choices, wish(&self.offer)).map(|index| {
                 store(&mut self.parameters, index);
                 choices.get(index).copied().unwrap_or(constants::NONE).to_owned()
             }),
@@ -147,15 +275,21 @@ impl Negotiation {
             Kind::Obsolete => None,
             Kind::Declared { .. } | Kind::Authentication | Kind::Question => return Ok(None),
         };
-        if let (Some(_), Some(settled)) = (&answer, self.settled.get_mut(row)) {
-            *settled = true;
-        }
+        self.set(row, if answer.is_some() { Progress::Settled } else { Progress::Closed });
         Ok(Some(answer.unwrap_or_else(|| constants::REJECT.to_owned())))
     }
 }
 
+fn clamped(value: u32, range: &RangeInclusive<u32>) -> u32 {
+    value.clamp(*range.start(), *range.end())
+}
+
+const fn yes_or_no(value: bool) -> &'static str {
+    if value { "Yes" } else { "No" }
+}
+
 /// The number in `text`, if it is one of `range`.
-pub(crate) fn in_range(text: &str, range: &core::ops::RangeInclusive<u32>) -> Option<u32> {
+pub(crate) fn in_range(text: &str, range: &RangeInclusive<u32>) -> Option<u32> {
     let range = u64::from(*range.start())..=u64::from(*range.end());
     parse_number(text, range).ok().and_then(|n| u32::try_from(n).ok())
 }

@@ -27,6 +27,8 @@ pub struct Responder {
     initiator_alias: Option<String>,
     first: bool,
     declared: bool,
+    /// Whether the last answer has proposals, which the initiator may answer in this stage.
+    proposing: bool,
     answer_limit: usize,
 }
 
@@ -41,7 +43,7 @@ impl Responder {
     ) -> Self {
         Responder {
             security: Security::new(admission.authentication),
-            negotiation: Negotiation::new(admission.offer, session_type),
+            negotiation: Negotiation::new(admission.offer, session_type, leading),
             leading,
             entropy,
             seen: Seen::default(),
@@ -50,16 +52,25 @@ impl Responder {
             initiator_alias: None,
             first: true,
             declared: false,
+            proposing: false,
             answer_limit,
         }
     }
 
-    /// Answers one complete group of pairs, which came in `stage`.
+    /// Answers one complete group of pairs, which came in `stage` with the wish to go to `next`.
+    ///
+    /// Keys that the initiator left out, and whose defaults the offer does not allow, are proposed when it wants to
+    /// leave the operational stage.
     ///
     /// # Errors
     ///
     /// The login fails with the status given.
-    pub fn answer(&mut self, stage: Stage, pairs: &[(&str, &str)]) -> Result<Vec<Pair>, Failure> {
+    pub fn answer(
+        &mut self,
+        stage: Stage,
+        next: Option<Stage>,
+        pairs: &[(&str, &str)],
+    ) -> Result<Vec<Pair>, Failure> {
         let operational = stage == Stage::LoginOperationalNegotiation;
         if operational && !self.security.is_satisfied() {
             return Err(Failure::new(
@@ -67,7 +78,10 @@ impl Responder {
                 "authentication is required and was skipped",
             ));
         }
-        let items = login_items(pairs, stage, self.leading, Party::Initiator, &mut self.seen)?;
+        let items = {
+            let is_proposed = |row| self.negotiation.is_proposed(row);
+            login_items(pairs, stage, self.leading, Party::Initiator, &mut self.seen, is_proposed)?
+        };
         self.check_identity(&items)?;
         let mut answers = Vec::new();
         if let (true, Some(tag)) = (core::mem::take(&mut self.first), self.portal_group_tag) {
@@ -79,7 +93,15 @@ impl Responder {
             answers.extend(self.negotiation.declarations());
         }
         answers.extend(self.negotiation.answer_items(&items)?);
-        if !operational {
+        self.proposing = false;
+        if operational {
+            self.negotiation.expect_answers()?;
+            if next.is_some() {
+                let proposals = self.negotiation.proposals();
+                self.proposing = !proposals.is_empty();
+                answers.extend(proposals);
+            }
+        } else {
             let keys: Vec<_> =
                 items.iter().filter(|i| is_authentication(i)).map(|i| (i.name, i.value)).collect();
             answers.extend(self.security.step(&keys, &mut self.entropy)?);
@@ -99,6 +121,7 @@ impl Responder {
     pub fn may_leave(&self, stage: Stage) -> Result<bool, Failure> {
         match stage {
             Stage::SecurityNegotiation => Ok(self.security.is_satisfied()),
+            Stage::LoginOperationalNegotiation if self.proposing => Ok(false),
             Stage::LoginOperationalNegotiation => self.negotiation.finish().map(|_| true),
             Stage::FullFeature => Ok(false),
         }

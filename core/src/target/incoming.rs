@@ -10,10 +10,15 @@ use crate::login::{
     Admission, Authentication, Entropy, Failure, Hello, Leading, Pair, Parameters, Responder,
 };
 use crate::wire::text::{Pairs, TextWriter};
-use crate::wire::{
-    Bhs, Cid, CmdSn, Isid, Itt, LoginRequest, LoginResponse, LoginStatus, Opcode, Stage, StatSn, Tsih,
-};
+use crate::wire::{Bhs, LoginRequest, LoginResponse, LoginStatus, Opcode, Stage, StatSn, Tsih};
 use crate::{DataList, Instant, Limits, Misuse, PeerError};
+
+mod fields;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use fields::Established;
+use fields::Login;
 
 /// The one version of the protocol (RFC 7143 section 11.12.4).
 const VERSION: u8 = 0;
@@ -42,6 +47,28 @@ pub enum Moved {
 /// Feed it with [`receive`](Self::receive); after any call drain [`poll_event`](Self::poll_event),
 /// [`transmit`](Self::transmit), and re-arm [`poll_timeout`](Self::poll_timeout). When
 /// [`is_closing`](Self::is_closing), write what is queued and close the connection.
+///
+/// ```
+/// use iscsicore::link::{Receiver, Transmitter};
+/// use iscsicore::target::{Incoming, IncomingEvent};
+/// use iscsicore::wire::LoginStatus;
+/// use iscsicore::{Instant, Limits};
+///
+/// let (now, limits) = (Instant::ZERO, Limits::default());
+/// let (mut rx, mut tx) = (Receiver::new(&limits), Transmitter::new());
+/// let seed = [0x5a; 32]; // 32 bytes from the system's generator
+/// let mut incoming = Incoming::new(limits, seed, now);
+/// // Whenever bytes have arrived in `rx`:
+/// incoming.receive(now, &mut rx)?;
+/// while let Some(event) = incoming.poll_event() {
+///     match event {
+///         IncomingEvent::Hello(_) => incoming.refuse(LoginStatus::NOT_FOUND, "there are no targets here")?,
+///         IncomingEvent::Ready => {} // make a session of it
+///     }
+/// }
+/// incoming.transmit(now, &mut tx); // and write what `tx` holds
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Incoming {
     limits: Limits,
@@ -79,46 +106,11 @@ enum Phase {
     Closing,
 }
 
-/// The fields that must not change from request to request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Login {
-    version_max: u8,
-    version_min: u8,
-    isid: Isid,
-    tsih: Tsih,
-    itt: Itt,
-    cid: Cid,
-    cmd_sn: CmdSn,
-}
-
 /// What a request asks for beside its text.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     csg: Stage,
     next: Option<Stage>,
-}
-
-/// All that a session needs to take over a connection whose login is complete.
-#[derive(Debug)]
-pub(crate) struct Established {
-    /// Who logged in, and where to.
-    pub(crate) hello: Hello,
-    /// What was agreed on. Session-wide values mean something only if the login was the first of its session.
-    pub(crate) parameters: Parameters,
-    /// The final response, not yet sent. A session that the connection joins puts its own counters in.
-    pub(crate) response: LoginResponse,
-    /// The text of the final response.
-    pub(crate) text: Bytes,
-    /// The StatSN after that of the final response.
-    pub(crate) next_stat_sn: StatSn,
-    /// The first CmdSN of a new session.
-    pub(crate) exp_cmd_sn: CmdSn,
-    /// The CHAP name that the initiator proved.
-    pub(crate) user: Option<String>,
-    /// The portal group that the connection came in by.
-    pub(crate) portal_group_tag: Option<u16>,
-    /// As given at the start.
-    pub(crate) limits: Limits,
 }
 
 impl Incoming {
@@ -291,7 +283,7 @@ impl Incoming {
         matches!(self.phase, Phase::Closing)
     }
 
-    /// Whether [`finish`](Self::finish) would succeed: the login waits for its last answer.
+    /// Whether the login is complete but for its last answer, so that a session can take the connection over.
     pub const fn is_ready(&self) -> bool {
         matches!(self.phase, Phase::Ready(..))
     }
@@ -403,7 +395,7 @@ impl Incoming {
         let text = core::mem::take(&mut self.text);
         let pairs = parse(&text)?;
         let Some(responder) = &mut self.responder else { return Ok(()) };
-        let answers = responder.answer(request.csg, &pairs)?;
+        let answers = responder.answer(request.csg, request.next, &pairs)?;
         if let (Some(hello), Some(alias)) = (&mut self.hello, responder.initiator_alias()) {
             hello.initiator_alias = Some(alias.to_owned());
         }
@@ -514,39 +506,6 @@ enum Step {
     Stay,
     Continue,
     Go(Stage),
-}
-
-impl Login {
-    /// Reads the fields raw, so that even a request that is otherwise unreadable can be answered.
-    fn read(bhs: &Bhs) -> Self {
-        let b = &bhs.0;
-        Login {
-            version_max: b[2],
-            version_min: b[3],
-            isid: Isid([b[8], b[9], b[10], b[11], b[12], b[13]]),
-            tsih: Tsih(u16::from_be_bytes([b[14], b[15]])),
-            itt: bhs.itt(),
-            cid: Cid(u16::from_be_bytes([b[20], b[21]])),
-            cmd_sn: CmdSn(u32::from_be_bytes([b[24], b[25], b[26], b[27]])),
-        }
-    }
-
-    fn expect_same(&self, later: &Login) -> Result<(), Failure> {
-        let changed = [
-            ("Version-max", self.version_max != later.version_max),
-            ("Version-min", self.version_min != later.version_min),
-            ("ISID", self.isid != later.isid),
-            ("TSIH", self.tsih != later.tsih),
-            ("Initiator Task Tag", self.itt != later.itt),
-            ("CID", self.cid != later.cid),
-            // In a session that is at work other connections advance it.
-            ("CmdSN", self.tsih == Tsih::NEW && self.cmd_sn != later.cmd_sn),
-        ];
-        match changed.iter().find(|(_, changed)| *changed) {
-            None => Ok(()),
-            Some((field, _)) => Err(initiator_error(&format!("{field} changed during login"))),
-        }
-    }
 }
 
 fn parse(text: &[u8]) -> Result<Vec<(&str, &str)>, Failure> {

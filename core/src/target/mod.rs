@@ -36,7 +36,7 @@ pub use event::{
     AbortId, AbortScope, Command, Counters, EndReason, Event, Notice, SendTargets, TargetAddress,
     TargetRecord, TaskManagement,
 };
-pub use incoming::{Incoming, IncomingEvent};
+pub use incoming::{Incoming, IncomingEvent, Moved};
 
 /// A session with one initiator, from the end of its login to the end of its last task.
 ///

@@ -102,6 +102,13 @@ impl Builder {
         self
     }
 
+    /// Takes a whole configuration: its targets in place of those so far, its rules for discovery. Its unit ids are
+    /// those that [`unit`](Self::unit) returned.
+    pub fn node(&mut self, node: NodeConfig) -> &mut Self {
+        self.node = node;
+        self
+    }
+
     /// Changes how discovery works.
     pub fn discovery(&mut self, discovery: iscsicore::node::Discovery) -> &mut Self {
         self.node.discovery = discovery;

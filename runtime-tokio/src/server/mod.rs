@@ -30,6 +30,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use iscsicore::node::NodeConfig;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
@@ -54,6 +55,11 @@ impl Server {
     /// Where it listens, with the ports that the system chose.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What is served, with the ports that the system chose.
+    pub fn node(&self) -> &NodeConfig {
+        self.hub.node.config()
     }
 
     /// The sessions at this moment.

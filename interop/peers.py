@@ -1,0 +1,386 @@
+#!/usr/bin/env python3
+"""Starts and stops the iSCSI targets that the interop scripts talk to: our iscsicored, or Debian's tgt.
+
+A target listens on 127.0.0.1 on a port that the system chose, keeps its disks and logs in a directory of its own,
+and is ended by the id of the process that was started. Run as a program it starts one target and waits:
+
+    interop/peers.py --target tgt --size 64M         prints the URL of each disk; Ctrl-C stops it
+"""
+import argparse
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET_NAME = "iqn.2026-01.dev.iscsicore:disk0"
+UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+class TargetFailed(Exception):
+    """A target did not start, died, or did not stop when asked."""
+
+
+@dataclasses.dataclass
+class Disk:
+    """One logical unit. `path` None: the target's own memory (tgt: a new file in the target's directory)."""
+
+    size: int = 64 << 20
+    path: str | None = None
+    read_only: bool = False
+    block_size: int = 512
+
+
+@dataclasses.dataclass
+class Chap:
+    """CHAP accounts: the initiator proves `user`/`secret`; with `mutual_user` the target proves that one."""
+
+    user: str
+    secret: str
+    mutual_user: str | None = None
+    mutual_secret: str | None = None
+
+
+class Target:
+    """A running target. Use as a context manager; leaving it checks that the process lived until then."""
+
+    kind = "?"
+    first_lun = 0
+    binary = ""
+
+    def __init__(self, disks=None, chap=None, digests=False, base="/dev/shm", arguments=()):
+        self.disks = list(disks or [Disk()])
+        self.chap = chap
+        self.digests = digests  # tgt has to be told to agree to digests; iscsicored agrees to what it is asked for
+        self.arguments = list(arguments)
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="iscsicore-interop-", dir=base))
+        self.log_path = self.directory / "log"
+        self.process = None
+        self.port = None
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        died = self.crashed()
+        log = self.log() if died or kind else ""
+        try:
+            if not died:
+                self.stop()
+        finally:
+            self.remove()
+        if died and kind is None:
+            raise TargetFailed(f"{self.kind} ended by itself: {died}\n{log}")
+        if kind is not None and log:
+            print(f"--- last lines of {self.kind}'s log ---\n{log[-3000:]}", file=sys.stderr)
+        return False
+
+    def start(self):
+        """Starts the process and returns when it accepts connections; tries another port when that one was taken."""
+        for attempt in range(3):
+            self.port = free_port()
+            self.write_configuration()
+            log = open(self.log_path, "ab")
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), start_new_session=True)
+            log.close()
+            try:
+                self.wait_until_ready()
+                return
+            except TargetFailed:
+                if self.process.poll() is None:
+                    self.kill()
+                if attempt == 2 or "in use" not in self.log():
+                    raise
+            except BaseException:
+                self.kill()
+                raise
+
+    def wait_until_ready(self, limit=15.0):
+        """Waits until a TCP connect to the portal works."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise TargetFailed(f"{self.kind} ended at start: {describe_exit(self.process.returncode)}\n{self.log()}")
+            if self.accepts():
+                return
+            time.sleep(0.02)
+        raise TargetFailed(f"{self.kind} does not listen on port {self.port} after {limit} s\n{self.log()}")
+
+    def accepts(self):
+        """Whether the portal takes a TCP connection."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=2).close()
+            return True
+        except OSError:
+            return False
+
+    def crashed(self):
+        """How the process ended although nobody stopped it, or that it panicked; None while it is well (or was stopped)."""
+        if "panicked at" in self.log():
+            return "a panic, see the log"
+        if self.process is None or self.process.poll() is None:
+            return None
+        return describe_exit(self.process.returncode)
+
+    def stop(self, limit=10.0):
+        """Asks the process to end, and fails when it does not within `limit` seconds."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(limit)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise TargetFailed(f"{self.kind} ignored SIGTERM for {limit} s\n{self.log()[-2000:]}") from None
+        code, self.process = self.process.returncode, None
+        if code not in (0, -signal.SIGTERM):
+            raise TargetFailed(f"{self.kind} was asked to end, and ended with {describe_exit(code)}\n{self.log()[-2000:]}")
+
+    def kill(self):
+        """Ends the process with SIGKILL: no chance to tidy up."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                self.process.kill()
+            self.process.wait()
+        self.process = None
+
+    def remove(self):
+        """Removes the directory with logs and disks, ending the process first if it still runs."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def cpu_seconds(self):
+        """User and system time that all threads of the process have used so far."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) / TICK, int(fields[12]) / TICK
+
+    def log(self):
+        """What the process printed."""
+        try:
+            return self.log_path.read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def lun(self, index=0):
+        """The LUN of the disk with this index."""
+        return self.first_lun + index
+
+    def portal(self):
+        """The address as host:port."""
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, index=0, login="", port=None):
+        """The iscsi:// URL of a disk; `login` is user%secret."""
+        at = f"{login}@" if login else ""
+        return f"iscsi://{at}127.0.0.1:{port or self.port}/{TARGET_NAME}/{self.lun(index)}"
+
+    def environment(self):
+        return dict(os.environ)
+
+    def write_configuration(self):
+        """Writes what the process reads at start; nothing by default."""
+
+    def command(self):
+        raise NotImplementedError
+
+
+class Tgt(Target):
+    """tgtd in the foreground with a control socket of its own, tuned beyond its defaults. Its data LUNs start at 1."""
+
+    kind = "tgt"
+    first_lun = 1
+    binary = "tgtd"
+    tuning = {
+        "MaxRecvDataSegmentLength": 262144, "MaxXmitDataSegmentLength": 262144, "FirstBurstLength": 262144,
+        "MaxBurstLength": 1048576, "MaxOutstandingR2T": 16, "InitialR2T": "No", "ImmediateData": "Yes",
+    }
+
+    def command(self):
+        return [find("tgtd"), "-f", "-C", "1", "--iscsi", f"portal=127.0.0.1:{self.port}", *self.arguments]
+
+    def environment(self):
+        return dict(os.environ, TGT_IPC_SOCKET=str(self.directory / "control"))
+
+    def wait_until_ready(self, limit=15.0):
+        super().wait_until_ready(limit)
+        self.admin("target", "new", "--targetname", TARGET_NAME)
+        for key, value in self.tuning.items():
+            self.admin("target", "update", "--name", key, "--value", str(value))
+        for key in ("HeaderDigest", "DataDigest") if self.digests else ():
+            self.admin("target", "update", "--name", key, "--value", "CRC32C,None")
+        for index, disk in enumerate(self.disks):
+            self.add(index, disk)
+        if self.chap:
+            self.account(self.chap.user, self.chap.secret)
+            if self.chap.mutual_user:
+                self.account(self.chap.mutual_user, self.chap.mutual_secret, "--outgoing")
+        self.admin("target", "bind", "-I", "ALL")
+
+    def stop(self, limit=10.0):
+        """tgtd ignores SIGTERM while it has a target, so SIGKILL it is."""
+        self.kill()
+
+    def add(self, index, disk):
+        path = disk.path or str(self.directory / f"disk{index}")
+        make_file(path, disk.size)
+        lun = str(self.lun(index))
+        self.admin("logicalunit", "new", "--lun", lun, "-b", path, "--blocksize", str(disk.block_size))
+        self.admin("logicalunit", "update", "--lun", lun, "--params", f"thin_provisioning=1,readonly={int(disk.read_only)}")
+
+    def account(self, user, secret, *how):
+        self.admin("account", "new", "--user", user, "--password", secret, tid=False)
+        self.admin("account", "bind", "--user", user, *how)
+
+    def admin(self, mode, op, *more, tid=True):
+        command = [find("tgtadm"), "-C", "1", "--lld", "iscsi", "--mode", mode, "--op", op, *(["--tid", "1"] if tid else []), *more]
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, timeout=20)
+        if done.returncode:
+            raise TargetFailed(f"{' '.join(command)}: {done.stdout}{done.stderr}\n{self.log()}")
+
+
+class Iscsicored(Target):
+    """Our server: plain disks by command line arguments, everything else by a generated configuration file."""
+
+    kind = "iscsicored"
+    binary = "iscsicored"
+    path = None
+
+    def command(self):
+        program = [self.path or default_binary()]
+        if self.needs_file():
+            return [*program, "--config", str(self.directory / "iscsicored.toml"), *self.arguments]
+        disks = [part for index, disk in enumerate(self.disks) for part in ("--disk", self.disk_argument(index, disk))]
+        return [*program, "--listen", self.portal(), *disks, *self.arguments]
+
+    def needs_file(self):
+        return bool(self.chap) or any(disk.read_only or disk.block_size != 512 for disk in self.disks)
+
+    def disk_argument(self, index, disk):
+        return f"memory:{disk.size}" if disk.path is None else f"{disk.path}:{disk.size}"
+
+    def write_configuration(self):
+        for disk in self.disks:
+            if disk.path:
+                make_file(disk.path, disk.size)
+        if self.needs_file():
+            path = self.directory / "iscsicored.toml"
+            path.write_text(self.configuration())
+            path.chmod(0o600)
+
+    def configuration(self):
+        """The configuration as TOML; the only place that knows its keys."""
+        lines = ["[[portal]]", f'address = "{self.portal()}"', "", "[[target]]", f'name = "{TARGET_NAME}"']
+        if self.chap:
+            lines += ["", "[target.chap]", f'accounts = [{{ name = "{self.chap.user}", secret = "{self.chap.secret}" }}]']
+            if self.chap.mutual_user:
+                lines.append(f'mutual = {{ name = "{self.chap.mutual_user}", secret = "{self.chap.mutual_secret}" }}')
+        for index, disk in enumerate(self.disks):
+            lines += ["", "[[target.lun]]", f"number = {self.lun(index)}", f'path = "{disk.path}"' if disk.path else "memory = true"]
+            lines += [f"size = {disk.size}", f"block_size = {disk.block_size}", f"read_only = {str(disk.read_only).lower()}"]
+        return "\n".join(lines) + "\n"
+
+
+KINDS = {"iscsicored": Iscsicored, "tgt": Tgt}
+
+
+def add_arguments(parser, default="iscsicored"):
+    """Adds --target and --binary, understood by `chosen`."""
+    parser.add_argument("--target", choices=sorted(KINDS), default=default, help=f"which target to start (default {default})")
+    parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
+
+
+def chosen(options):
+    """The class of the target that the arguments name; ends the program with a clear message when it is not there."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that targets are stopped when this program is
+    if options.binary:
+        Iscsicored.path = options.binary
+    kind = KINDS[options.target]
+    if kind is Iscsicored and not os.access(Iscsicored.path or default_binary(), os.X_OK):
+        sys.exit(f"{Iscsicored.path or default_binary()} is missing: cargo build --release -p iscsicored")
+    if kind is Tgt:
+        find("tgtd")
+    return kind
+
+
+def default_binary():
+    """Where cargo puts the release build of iscsicored."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return os.environ.get("ISCSICORED") or str(ROOT / target / "release" / "iscsicored")
+
+
+def find(program):
+    """The path of a program, also in the sbin directories; ends the program when it is missing."""
+    path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin:/usr/local/sbin")
+    if not path:
+        sys.exit(f"{program} is not installed (see interop/README.md for the list of packages)")
+    return path
+
+
+def run(*command, limit=60.0, environment=None, check=True):
+    """Runs a program to its end; returns its CompletedProcess with stdout and stderr joined as text."""
+    environment = dict(os.environ, **(environment or {}))
+    done = subprocess.run(
+        [find(command[0]), *map(str, command[1:])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", timeout=limit, env=environment)
+    if check and done.returncode:
+        raise subprocess.CalledProcessError(done.returncode, " ".join(map(str, command)) + "\n" + done.stdout[-2000:])
+    return done
+
+
+def make_file(path, size):
+    """Creates a sparse file of this size unless it exists."""
+    if not os.path.exists(path):
+        with open(path, "wb") as file:
+            file.truncate(size)
+
+
+def free_port():
+    """A TCP port on 127.0.0.1 that the system says is free."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def describe_exit(code):
+    """Words for a return code of subprocess."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+
+def parse_size(text):
+    """A number of bytes such as 4096, 64M or 1G."""
+    unit = UNITS.get(text[-1:].upper())
+    return int(text[:-1]) * unit if unit else int(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    parser.add_argument("--size", type=parse_size, default=64 << 20, help="bytes of each disk (default 64M)")
+    parser.add_argument("--disks", type=int, default=1, help="number of disks (default 1)")
+    options = parser.parse_args()
+    with chosen(options)([Disk(options.size) for _ in range(options.disks)]) as target:
+        for index in range(options.disks):
+            print(target.url(index), flush=True)
+        try:
+            while not target.crashed():
+                time.sleep(0.2)
+        except KeyboardInterrupt:
+            pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+//! What the server says about itself: the targets, their LUNs, and commands to try.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use iscsicore::node::{ChapRules, Initiators, LunMap, TargetConfig, UnitAccess};
+
+use crate::config::{Backing, Config, Unit};
+use crate::size::Size;
+
+/// Lists what is served, as `--check-config` prints it.
+pub(crate) fn summary(config: &Config) -> String {
+    let mut out = String::new();
+    for target in &config.node.targets {
+        describe_target(config, target, &mut out);
+    }
+    let discovery = match &config.node.discovery.chap {
+        Some(chap) => format!("CHAP as {}", users(chap)),
+        None => "open".to_owned(),
+    };
+    let _ = writeln!(out, "discovery: {discovery}");
+    out
+}
+
+/// Greets whoever started the server: the summary, and commands to try for the first target.
+pub(crate) fn banner(config: &Config) -> String {
+    let mut out = format!("iscsicored {}\n\n{}", env!("CARGO_PKG_VERSION"), summary(config));
+    let Some(target) = config.node.targets.first() else { return out };
+    let Some(portal) = target.groups.iter().flat_map(|g| &g.portals).next() else { return out };
+    let at = connectable(portal.address);
+    let (name, lun) = (&target.name, first_lun(target));
+    out.push_str("\ntry it:\n");
+    if let Some(account) = target.access.chap.as_ref().and_then(|c| c.accounts.first()) {
+        let user = quoted(&account.account.name);
+        let _ = writeln!(out, "  export LIBISCSI_CHAP_USERNAME={user} LIBISCSI_CHAP_PASSWORD=..");
+    }
+    let _ = writeln!(out, "  iscsi-ls -s iscsi://{at}");
+    if let Some(lun) = lun {
+        let _ = writeln!(out, "  qemu-img info iscsi://{at}/{name}/{lun}");
+    }
+    let _ = writeln!(out, "  iscsiadm -m discovery -t sendtargets -p {at}");
+    let _ = writeln!(out, "  iscsiadm -m node -T {name} -p {at} --login");
+    out
+}
+
+fn describe_target(config: &Config, target: &TargetConfig, out: &mut String) {
+    let _ = write!(out, "target {}", target.name);
+    if let Some(alias) = &target.alias {
+        let _ = write!(out, " ({alias})");
+    }
+    out.push('\n');
+    for group in &target.groups {
+        for portal in &group.portals {
+            let _ = write!(out, "  portal {} group {}", portal.address, group.tag);
+            let _ = match &portal.announce {
+                Some(announce) => writeln!(out, ", announced as {announce}"),
+                None => writeln!(out),
+            };
+        }
+    }
+    let who = match &target.access.initiators {
+        Initiators::Any => "every initiator".to_owned(),
+        Initiators::Only(names) => names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    };
+    let how = match &target.access.chap {
+        None => "no authentication".to_owned(),
+        Some(chap) => {
+            format!("CHAP as {}{}", users(chap), if chap.mutual.is_some() { ", mutual" } else { "" })
+        }
+    };
+    let _ = writeln!(out, "  open to {who}, {how}");
+    describe_luns(config, &target.luns, None, out);
+    for (initiator, luns) in &target.luns_for {
+        let _ = writeln!(out, "  for {initiator}:");
+        describe_luns(config, luns, Some("  "), out);
+    }
+}
+
+fn describe_luns(config: &Config, luns: &LunMap, indent: Option<&str>, out: &mut String) {
+    for (lun, mapped) in luns.iter() {
+        let Some(unit) = config.units.get(mapped.unit.0 as usize) else { continue };
+        let access = if mapped.access == UnitAccess::ReadOnly { "read-only" } else { "read-write" };
+        let number = lun.number().unwrap_or_default();
+        let _ =
+            writeln!(out, "  {}LUN {number}: {}, {access}", indent.unwrap_or_default(), describe_unit(unit));
+    }
+}
+
+fn describe_unit(unit: &Unit) -> String {
+    let place = match &unit.backing {
+        Backing::File(path) => path.display().to_string(),
+        Backing::Memory => "memory".to_owned(),
+    };
+    // Without a size in the configuration the file's own is served; a block device's is not known before it is open.
+    let size = unit.size.or_else(|| match &unit.backing {
+        Backing::File(path) => std::fs::metadata(path).ok().filter(|m| m.is_file()).map(|m| m.len()),
+        Backing::Memory => None,
+    });
+    let size = size.map_or_else(|| "size of the device".to_owned(), |size| Size(size).to_string());
+    format!(
+        "{place}, {size}, blocks of {}, serial {}, {}",
+        unit.block_size,
+        unit.serial,
+        unit.naa.name_string()
+    )
+}
+
+fn users(chap: &ChapRules) -> String {
+    chap.accounts.iter().map(|a| a.account.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn first_lun(target: &TargetConfig) -> Option<u16> {
+    target.luns.iter().next().and_then(|(lun, _)| lun.number())
+}
+
+/// An address to connect to on this machine.
+fn connectable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()),
+        _ => address,
+    }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(quoted("alice"), "alice");
+        assert_eq!(quoted("al ice"), "'al ice'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn wildcards_are_reached_over_loopback() {
+        for (from, to) in
+            [("0.0.0.0:860", "127.0.0.1:860"), ("[::]:3260", "[::1]:3260"), ("192.0.2.1:1", "192.0.2.1:1")]
+        {
+            assert_eq!(connectable(from.parse().unwrap()).to_string(), to);
+        }
+    }
+}

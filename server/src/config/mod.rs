@@ -1,0 +1,221 @@
+//! What to serve: from a TOML file, from the command line, or built in.
+//!
+//! Loading finds all mistakes that it can, not only the first, and says for each where it is and what to write.
+
+mod chap;
+mod diagnostic;
+mod file;
+mod reader;
+mod target;
+mod unit;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use iscsicore::Limits;
+use iscsicore::node::{
+    Initiators, IscsiName, LunMap, NodeConfig, NodeLimits, PortalGroup, TargetConfig, UnitAccess,
+};
+
+pub(crate) use diagnostic::Diagnostic;
+pub(crate) use unit::{Backing, Disk, Unit};
+
+use crate::cli::{Args, LogFormat};
+use diagnostic::Diagnostics;
+use unit::{UnitSpec, Units};
+
+/// The port of iSCSI (RFC 7143 section 14).
+pub(crate) const DEFAULT_PORT: u16 = 3260;
+/// The target that is served when no file names one.
+pub(crate) const DEFAULT_TARGET: &str = "iqn.2026-01.dev.iscsicore:disk0";
+const DEFAULT_DATA_DIR: &str = "iscsicored-data";
+const DEFAULT_DISK: &str = "disk0.img";
+const DEFAULT_SIZE: u64 = 1 << 30;
+
+/// Everything that the server needs to know, checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// Targets, LUN maps, access rules.
+    pub(crate) node: NodeConfig,
+    /// The logical units; a [`UnitId`](iscsicore::node::UnitId) is an index here.
+    pub(crate) units: Vec<Unit>,
+    /// Where to listen; every portal of every target is among them.
+    pub(crate) portals: Vec<SocketAddr>,
+    /// A directory to create before files are, if it is not there; empty means the current one.
+    pub(crate) data_dir: PathBuf,
+    /// How many sessions.
+    pub(crate) limits: NodeLimits,
+    /// How much each of them may hold.
+    pub(crate) session: Limits,
+    /// What is logged.
+    pub(crate) log: Log,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// How lines look.
+    pub(crate) format: LogFormat,
+    /// Levels, in the syntax of tracing's `EnvFilter`.
+    pub(crate) filter: String,
+}
+
+/// What came of loading.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The configuration; with mistakes there is none.
+    pub(crate) config: Result<Config, Vec<Diagnostic>>,
+    /// What is allowed but unwise.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { format: LogFormat::Text, filter: "info".to_owned() }
+    }
+}
+
+/// Loads what the command line asks for.
+pub(crate) fn load(args: &Args) -> Loaded {
+    let mut loaded = match &args.config {
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => file::load(path, &text),
+            Err(error) => {
+                let mut d = Diagnostics::new(path.display().to_string(), "");
+                d.error_anywhere(
+                    "",
+                    format!("cannot be read: {error}; --config takes the path of a TOML file"),
+                );
+                finish(None, d)
+            }
+        },
+        None => from_command_line(args),
+    };
+    override_log(args, &mut loaded);
+    loaded
+}
+
+/// The command line has the last word about the log.
+fn override_log(args: &Args, loaded: &mut Loaded) {
+    let Ok(config) = &mut loaded.config else { return };
+    if let Some(format) = args.log_format {
+        config.log.format = format;
+    }
+    if let Some(filter) = &args.log {
+        match check_filter(filter) {
+            Ok(()) => config.log.filter.clone_from(filter),
+            Err(problem) => {
+                let mut d = Diagnostics::new("command line", "");
+                d.error_anywhere("--log", problem);
+                loaded.config = Err(d.into_parts().0);
+            }
+        }
+    }
+}
+
+fn from_command_line(args: &Args) -> Loaded {
+    let mut d = Diagnostics::new("command line", "");
+    let mut units = Units::default();
+    let mut data_dir = PathBuf::new();
+    let mut disks = args.disk.clone();
+    if disks.is_empty() {
+        data_dir = PathBuf::from(DEFAULT_DATA_DIR);
+        disks.push(Disk { path: Some(data_dir.join(DEFAULT_DISK)), size: Some(DEFAULT_SIZE) });
+        // The operator may have resized it since; then it is served as it is.
+        if std::fs::metadata(data_dir.join(DEFAULT_DISK)).is_ok_and(|m| m.len() != 0) {
+            disks[0].size = None;
+        }
+    }
+    let portals = match args.listen.as_slice() {
+        [] => vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT)],
+        given => given.to_vec(),
+    };
+    let mut luns = LunMap::new();
+    for (number, disk) in (0u16..).zip(disks) {
+        let mapped = units
+            .add(UnitSpec::new(DEFAULT_TARGET, number, disk), &data_dir)
+            .map_err(|problem| problem.message)
+            .and_then(|unit| luns.insert(number, unit, UnitAccess::ReadWrite).map_err(|e| e.to_string()));
+        if let Err(problem) = mapped {
+            d.error_anywhere("--disk", problem);
+        }
+    }
+    let mut node = NodeConfig::default();
+    if let Ok(name) = IscsiName::parse(DEFAULT_TARGET) {
+        let mut target = TargetConfig::new(name);
+        target.luns = luns;
+        target.groups = vec![PortalGroup::new(1, portals.iter().copied())];
+        node.targets.push(target);
+    }
+    if let Some(target) = node.targets.first() {
+        warn_if_open(target, None, &mut d);
+    }
+    let config = Config {
+        node,
+        units: units.into_vec(),
+        portals,
+        data_dir,
+        limits: NodeLimits::default(),
+        session: Limits::default(),
+        log: Log::default(),
+    };
+    finish(Some(config), d)
+}
+
+/// The last check, over everything, and the result.
+fn finish(config: Option<Config>, mut d: Diagnostics) -> Loaded {
+    if let Some(config) = config.as_ref().filter(|_| !d.has_errors()) {
+        for problem in config.node.problems() {
+            d.error_anywhere("", problem.to_string());
+        }
+    }
+    let (errors, warnings) = d.into_parts();
+    let config = config.filter(|_| errors.is_empty()).ok_or(errors);
+    Loaded { config, warnings }
+}
+
+/// Whoever reaches an open target can read and overwrite it.
+fn warn_if_open(target: &TargetConfig, span: Option<&std::ops::Range<usize>>, d: &mut Diagnostics) {
+    if target.access.chap.is_some() || target.access.initiators != Initiators::Any {
+        return;
+    }
+    let mut portals = target.groups.iter().flat_map(|g| &g.portals);
+    if let Some(portal) = portals.find(|p| !p.address.ip().to_canonical().is_loopback()) {
+        let (name, address) = (&target.name, portal.address);
+        d.warn(
+            span,
+            "",
+            format!(
+                "target {name} can be read and overwritten by everybody who reaches {address}; \
+                 configure [target.chap] or [target.access], or listen on 127.0.0.1"
+            ),
+        );
+    }
+}
+
+/// Reads an address to listen on, with or without port.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, DEFAULT_PORT));
+    }
+    text.parse().map_err(|_| "write an IP address such as 0.0.0.0, 192.0.2.1:3260 or [::1]:3260")
+}
+
+/// Whether the log filter can be read.
+fn check_filter(filter: &str) -> Result<(), String> {
+    match tracing_subscriber::EnvFilter::try_new(filter) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(format!("{filter:?} is not a log filter ({error}); write info or info,iscsicore=debug"))
+        }
+    }
+}
+
+/// The directory that relative paths in `file` start from; empty means the current one.
+fn directory_of(file: &Path) -> PathBuf {
+    file.parent().map_or_else(PathBuf::new, Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests;

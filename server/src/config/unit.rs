@@ -1,0 +1,234 @@
+//! Logical units: what stands behind them, and under which identity.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use iscsicore::disk::Naa;
+use iscsicore::node::UnitId;
+
+use crate::identity;
+use crate::size::Size;
+
+/// A disk as the command line names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Disk {
+    /// A file or block device; none means memory.
+    pub(crate) path: Option<PathBuf>,
+    /// In bytes.
+    pub(crate) size: Option<u64>,
+}
+
+/// A logical unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unit {
+    /// Where its data is.
+    pub(crate) backing: Backing,
+    /// Bytes. A file that is not there is created with them; one that is there has them. None means whatever the
+    /// file or block device has.
+    pub(crate) size: Option<u64>,
+    /// Bytes in a logical block: 512 or 4096.
+    pub(crate) block_size: u32,
+    /// Whether no LUN allows writes.
+    pub(crate) read_only: bool,
+    /// Whether blocks can be given back.
+    pub(crate) thin: bool,
+    /// Unit serial number.
+    pub(crate) serial: String,
+    /// NAA identifier.
+    pub(crate) naa: Naa,
+    /// T10 vendor identification; none means the server's own.
+    pub(crate) vendor: Option<String>,
+    /// Product identification; none means the server's own.
+    pub(crate) product: Option<String>,
+}
+
+/// Where the data of a unit is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Backing {
+    /// In a file or on a block device.
+    File(PathBuf),
+    /// In memory; lost at the end.
+    Memory,
+}
+
+/// What a LUN asks of its unit.
+#[derive(Clone, Debug)]
+pub(crate) struct UnitSpec {
+    pub(super) target: String,
+    pub(super) lun: u16,
+    pub(super) disk: Disk,
+    pub(super) block_size: u32,
+    pub(super) read_only: bool,
+    pub(super) thin: bool,
+    pub(super) serial: Option<String>,
+    pub(super) naa: Option<Naa>,
+    pub(super) vendor: Option<String>,
+    pub(super) product: Option<String>,
+}
+
+/// What is wrong with a unit, and which of its keys is to blame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnitProblem {
+    pub(super) key: &'static str,
+    pub(super) message: String,
+}
+
+/// The units so far.
+#[derive(Debug, Default)]
+pub(crate) struct Units {
+    units: Vec<Unit>,
+    by_path: BTreeMap<PathBuf, usize>,
+}
+
+impl UnitSpec {
+    /// A unit with nothing but a disk.
+    pub(super) fn new(target: &str, lun: u16, disk: Disk) -> Self {
+        UnitSpec {
+            target: target.to_owned(),
+            lun,
+            disk,
+            block_size: 512,
+            read_only: false,
+            thin: true,
+            serial: None,
+            naa: None,
+            vendor: None,
+            product: None,
+        }
+    }
+}
+
+impl Units {
+    /// Adds a unit, or finds the one that serves the same file already: two units over one file would know nothing
+    /// of each other's reservations.
+    pub(super) fn add(&mut self, spec: UnitSpec, data_dir: &Path) -> Result<UnitId, UnitProblem> {
+        check_size(&spec, data_dir)?;
+        let identity = spec.disk.path.as_deref().map(real_path);
+        if let Some(&index) = identity.as_ref().and_then(|path| self.by_path.get(path)) {
+            return self.share(index, &spec);
+        }
+        let serial = spec.serial.unwrap_or_else(|| identity::serial(&spec.target, spec.lun));
+        let naa = spec.naa.unwrap_or_else(|| identity::naa(&spec.target, spec.lun));
+        if self.units.iter().any(|u| u.serial == serial) {
+            return Err(problem(
+                "serial",
+                format!("{serial:?} belongs to another disk; write a different one"),
+            ));
+        }
+        if self.units.iter().any(|u| u.naa == naa) {
+            return Err(problem(
+                "naa",
+                format!("{} belongs to another disk; write a different one", naa.name_string()),
+            ));
+        }
+        let index = self.units.len();
+        self.by_path.extend(identity.map(|path| (path, index)));
+        self.units.push(Unit {
+            backing: spec.disk.path.map_or(Backing::Memory, Backing::File),
+            size: spec.disk.size,
+            block_size: spec.block_size,
+            read_only: spec.read_only,
+            thin: spec.thin,
+            serial,
+            naa,
+            vendor: spec.vendor,
+            product: spec.product,
+        });
+        Ok(unit_id(index))
+    }
+
+    /// The units, by their ids.
+    pub(super) fn into_vec(self) -> Vec<Unit> {
+        self.units
+    }
+
+    fn share(&mut self, index: usize, spec: &UnitSpec) -> Result<UnitId, UnitProblem> {
+        let unit = &mut self.units[index];
+        let differs = [
+            ("size", spec.disk.size != unit.size),
+            ("block_size", spec.block_size != unit.block_size),
+            ("thin", spec.thin != unit.thin),
+            ("serial", spec.serial.as_ref().is_some_and(|s| *s != unit.serial)),
+            ("naa", spec.naa.as_ref().is_some_and(|n| *n != unit.naa)),
+            ("vendor", spec.vendor.is_some() && spec.vendor != unit.vendor),
+            ("product", spec.product.is_some() && spec.product != unit.product),
+        ];
+        if let Some((key, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+            let message = "is not what another LUN says of the same disk; make them equal";
+            return Err(problem(key, message));
+        }
+        unit.read_only &= spec.read_only;
+        Ok(unit_id(index))
+    }
+}
+
+fn unit_id(index: usize) -> UnitId {
+    UnitId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn problem(key: &'static str, message: impl Into<String>) -> UnitProblem {
+    UnitProblem { key, message: message.into() }
+}
+
+/// The file that a path leads to; the path made absolute when there is none yet.
+fn real_path(path: &Path) -> PathBuf {
+    let absolute = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    fs::canonicalize(path).unwrap_or_else(|_| match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => {
+            fs::canonicalize(parent).map_or_else(|_| absolute(), |parent| parent.join(name))
+        }
+        _ => absolute(),
+    })
+}
+
+fn check_size(spec: &UnitSpec, data_dir: &Path) -> Result<(), UnitProblem> {
+    let block = u64::from(spec.block_size);
+    if let Some(size) = spec.disk.size.filter(|size| *size == 0 || size % block != 0) {
+        let message = format!("{size} bytes are not a whole number of blocks of {block}; write a multiple");
+        return Err(problem("size", message));
+    }
+    let Some(path) = &spec.disk.path else {
+        return match spec.disk.size {
+            Some(_) => Ok(()),
+            None => Err(problem("size", "is missing; a disk in memory needs one")),
+        };
+    };
+    let shown = path.display();
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(problem("path", format!("{shown} is a directory; name a file or a block device")))
+        }
+        Ok(found) if found.is_file() => check_file(spec, found.len()),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(problem("path", format!("{shown} cannot be used: {error}")))
+        }
+        Err(_) if spec.disk.size.is_none() => {
+            Err(problem("path", format!("{shown} does not exist; write a size to have it created")))
+        }
+        Err(_) => {
+            let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if parent.is_dir() || parent == data_dir {
+                return Ok(());
+            }
+            let message = format!("the directory {} of {shown} does not exist; create it", parent.display());
+            Err(problem("path", message))
+        }
+    }
+}
+
+fn check_file(spec: &UnitSpec, len: u64) -> Result<(), UnitProblem> {
+    match spec.disk.size {
+        // An empty file counts as one that is still to be made.
+        Some(size) if size != len && len != 0 => {
+            let problem_is = format!("{} is not the size of the file, {}", Size(size), Size(len));
+            let remedy = format!("leave size out, or change the file itself (truncate -s {size})");
+            Err(problem("size", format!("{problem_is}; {remedy}")))
+        }
+        None if len < u64::from(spec.block_size) => {
+            Err(problem("path", "the file is smaller than a block; write a size, or name another file"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# The one test command: format, lints, all Rust tests, builds, then the server against software that others wrote.
+#
+#   ./test.sh            everything; as root it installs what is missing (apt-get)
+#   ./test.sh --quick    without the part that needs other software
+#
+# ISCSICORE_REQUIRE_PEERS=1 makes a step that had to be skipped a failure.
+set -uo pipefail
+cd "$(dirname "$0")"
+
+QUICK=
+case "${1-}" in
+    "") ;;
+    --quick) QUICK=1 ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$1" = --help ]; exit ;;
+esac
+
+PACKAGES="libiscsi-bin tgt istgt qemu-utils qemu-block-extra tshark valgrind sg3-utils strace"
+PROGRAMS="iscsi-test-cu iscsi-perf iscsi-ls tgtd istgt qemu-img qemu-io tshark valgrind sg_inq strace"
+BINARY="${CARGO_TARGET_DIR:-target}/release/iscsicored"
+passed=0 failed=0 skipped=0 summary="" python_found=""
+
+step() { # NAME COMMAND...: runs a step, prints its time, remembers the outcome
+    local name=$1 began=$SECONDS status
+    shift
+    printf '\n==> %s\n' "$name"
+    if "$@"; then status=passed; passed=$((passed + 1)); else status=FAILED; failed=$((failed + 1)); fi
+    printf '<== %s: %s after %d s\n' "$name" "$status" $((SECONDS - began))
+    summary+=$(printf '%-8s %5d s  %s' "$status" $((SECONDS - began)) "$name")$'\n'
+    [ "$status" = passed ]
+}
+
+skip() { # NAME REASON
+    printf '\n==> %s\n<== SKIPPED: %s\n' "$1" "$2"
+    summary+=$(printf '%-8s %5s    %s: %s' SKIPPED - "$1" "$2")$'\n'
+    skipped=$((skipped + 1))
+}
+
+missing_programs() {
+    local program found=""
+    for program in $PROGRAMS; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null || found+=" $program"
+    done
+    qemu_speaks_iscsi || found+=" qemu-block-extra(iscsi)"
+    printf '%s' "$found"
+}
+
+qemu_speaks_iscsi() { # the module is refused when it is of another version than qemu-img
+    [[ $(qemu-img info iscsi://127.0.0.1:1/iqn.none/0 2>&1) == *"iSCSI: Failed to connect"* ]]
+}
+
+install_peers() {
+    local version
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq || return 1
+    version=$(LC_ALL=C apt-cache policy qemu-block-extra | sed -n 's/ *Candidate: //p')
+    # shellcheck disable=SC2086
+    apt-get install -y -qq --no-install-recommends --allow-downgrades \
+        ${PACKAGES/qemu-utils qemu-block-extra/qemu-utils=$version qemu-block-extra=$version}
+}
+
+python_command() { # prints a Python of at least 3.11
+    local python
+    for python in python3 python3.13 python3.12 python3.11; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+}
+
+interop() {
+    local missing
+    missing=$(missing_programs)
+    if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        step "install:$missing" install_peers
+        missing=$(missing_programs)
+    fi
+    if [ -n "$missing" ]; then
+        skip "interop" "missing:$missing. Install: apt-get install $PACKAGES"
+        return
+    fi
+    if [ ! -x "$BINARY" ]; then
+        skip "interop" "$BINARY was not built"
+        return
+    fi
+    export ISCSICORED=$BINARY
+    step "interop: tools" "$python_found" interop/test_tools.py
+    step "interop: login" "$python_found" interop/test_login.py
+    step "interop: hostile bytes" "$python_found" interop/test_hostile.py
+    step "interop: iscsi-test-cu" "$python_found" interop/test_cu.py --required
+    step "interop: kill -9" "$python_found" interop/kill9.py --rounds 20 --trace
+    step "interop: bench smoke (data verified)" "$python_found" interop/bench.py --rounds 1 --seconds 1 --size 64M
+}
+
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.88 or newer, https://rustup.rs" >&2; exit 1; }
+python_found=$(python_command)
+
+step "format" cargo fmt --all --check
+step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "tests" cargo test --workspace --locked
+step "build iscsicored" cargo build --release --locked -p iscsicored
+step "build examples" cargo build --locked -p iscsicore-examples --all-targets
+if [ -n "$python_found" ]; then
+    step "interop scripts" "$python_found" interop/test_own.py
+    [ -n "$QUICK" ] || interop
+else
+    skip "interop scripts" "Python 3.11 or newer is missing: apt-get install python3"
+fi
+if [ -x ../shared/tools/compliance ]; then
+    step "RFC clauses" ../shared/tools/compliance
+fi
+
+printf '\n%s%d steps passed, %d failed, %d skipped in %d s\n' "$summary" "$passed" "$failed" "$skipped" "$SECONDS"
+[ "$failed" = 0 ] || exit 1
+if [ "$skipped" != 0 ] && [ "${ISCSICORE_REQUIRE_PEERS-}" = 1 ]; then
+    echo "ISCSICORE_REQUIRE_PEERS=1: a skipped step is a failure" >&2
+    exit 1
+fi
