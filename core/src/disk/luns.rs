@@ -33,7 +33,7 @@ fn luns_data(cdb: &Cdb, luns: &[Lun]) -> Result<Vec<u8>, Sense> {
         return Err(Sense::invalid_field_in_cdb(FieldPointer::cdb(6)));
     }
     let mut data = Vec::with_capacity(8 + 8 * luns.len());
-    data.extend(u32::try_from(8 * luns.len()).unwrap_or(u32::MAX & !7).to_be_bytes());
+    data.extend(u32::try_from(8 * luns.len()).unwrap_or(!7).to_be_bytes());
     data.extend([0; 4]);
     data.extend(luns.iter().flat_map(|lun| lun.0.to_be_bytes()));
     Ok(data)

@@ -47,9 +47,8 @@ impl LogicalUnit {
         nexus: NexusId,
         asked: u32,
         task: SelectTask,
-        mut data: DataList,
+        data: &DataList,
     ) -> Result<Step, Sense> {
-        data.truncate(usize::try_from(asked).unwrap_or(usize::MAX));
         if data.len() < usize::try_from(asked).unwrap_or(usize::MAX) {
             return Err(LENGTH_ERROR);
         }

@@ -6,6 +6,23 @@ use crate::scsi::{AdditionalSense, Sense, SenseKey};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NexusId(pub u64);
 
+/// What a nexus may do with a unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NexusAccess {
+    /// Everything that the unit allows.
+    #[default]
+    ReadWrite,
+    /// The unit is write protected for this nexus.
+    ReadOnly,
+}
+
+/// What a unit keeps of a nexus.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nexus {
+    pub(super) waiting: Attentions,
+    pub(super) access: NexusAccess,
+}
+
 /// Why a nexus comes into being.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AttachReason {
@@ -35,19 +52,21 @@ pub(super) enum Attention {
     UnitReset,
     NexusLoss,
     CommandsCleared,
+    ClearedByProtocol,
     ModeParametersChanged,
     CapacityChanged,
     LunsChanged,
 }
 
 impl Attention {
-    const ALL: [Attention; 9] = [
+    const ALL: [Attention; 10] = [
         Attention::PowerOn,
         Attention::PowerOnOrReset,
         Attention::TargetReset,
         Attention::UnitReset,
         Attention::NexusLoss,
         Attention::CommandsCleared,
+        Attention::ClearedByProtocol,
         Attention::ModeParametersChanged,
         Attention::CapacityChanged,
         Attention::LunsChanged,
@@ -61,6 +80,7 @@ impl Attention {
             Attention::UnitReset => AdditionalSense::BUS_DEVICE_RESET_FUNCTION_OCCURRED,
             Attention::NexusLoss => AdditionalSense::I_T_NEXUS_LOSS_OCCURRED,
             Attention::CommandsCleared => AdditionalSense::COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
+            Attention::ClearedByProtocol => AdditionalSense::SOME_COMMANDS_CLEARED_BY_ISCSI_PROTOCOL_EVENT,
             Attention::ModeParametersChanged => AdditionalSense::MODE_PARAMETERS_CHANGED,
             Attention::CapacityChanged => AdditionalSense::CAPACITY_DATA_HAS_CHANGED,
             Attention::LunsChanged => AdditionalSense::REPORTED_LUNS_DATA_HAS_CHANGED,

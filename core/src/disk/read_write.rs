@@ -100,7 +100,7 @@ impl LogicalUnit {
         mut data: DataList,
     ) -> Step {
         let block = usize::try_from(self.config().block_size.bytes()).unwrap_or(512);
-        let len = data.len().min(usize::try_from(asked).unwrap_or(usize::MAX)) / block * block;
+        let len = data.len() / block * block;
         if len == 0 {
             return Step::Done(Reply::good(asked));
         }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::blocks::out_of_range;
-use super::nexus::{Attention, Attentions};
+use super::nexus::{Attention, Nexus};
 use super::step::{Fault, Stage};
 use super::table::{self, Access, OnAttention, Row};
 use super::{
-    AttachReason, IoError, NexusId, Op, Outcome, Reply, Request, ResetCause, Resume, Step, Task, UnitConfig,
+    AttachReason, IoError, NexusAccess, NexusId, Op, Outcome, Reply, Request, ResetCause, Resume, Step, Task,
+    UnitConfig,
 };
 use crate::DataList;
 use crate::scsi::mode::Modes;
@@ -20,7 +21,7 @@ pub struct LogicalUnit {
     config: UnitConfig,
     modes: Modes,
     stopped: bool,
-    nexuses: BTreeMap<NexusId, Attentions>,
+    nexuses: BTreeMap<NexusId, Nexus>,
 }
 
 impl LogicalUnit {
@@ -58,7 +59,14 @@ impl LogicalUnit {
             AttachReason::New => Attention::PowerOnOrReset,
             AttachReason::Relogin => Attention::NexusLoss,
         };
-        self.nexuses.entry(nexus).or_default().establish(attention);
+        self.nexuses.entry(nexus).or_default().waiting.establish(attention);
+    }
+
+    /// Says what an attached nexus may do; everything, if nothing is said.
+    pub fn set_access(&mut self, nexus: NexusId, access: NexusAccess) {
+        if let Some(nexus) = self.nexuses.get_mut(&nexus) {
+            nexus.access = access;
+        }
     }
 
     /// Forgets a nexus and what waits for it.
@@ -77,9 +85,14 @@ impl LogicalUnit {
 
     /// Tells nexus `of` that `by` cleared its tasks; nothing when both are the same.
     pub fn tasks_cleared(&mut self, by: NexusId, of: NexusId) {
-        if let Some(waiting) = self.nexuses.get_mut(&of).filter(|_| by != of) {
-            waiting.establish(Attention::CommandsCleared);
+        if by != of {
+            self.establish(of, Attention::CommandsCleared);
         }
+    }
+
+    /// Tells `nexus` that its transport ended tasks of it without being asked (RFC 7143 section 11.14.5): 47/7F.
+    pub fn tasks_terminated(&mut self, nexus: NexusId) {
+        self.establish(nexus, Attention::ClearedByProtocol);
     }
 
     /// Changes the capacity and tells every nexus, if it is another one. Tasks that run are held to the new one.
@@ -93,15 +106,13 @@ impl LogicalUnit {
 
     /// Tells `nexus` that REPORT LUNS has another answer for it now.
     pub fn luns_changed(&mut self, nexus: NexusId) {
-        if let Some(waiting) = self.nexuses.get_mut(&nexus) {
-            waiting.establish(Attention::LunsChanged);
-        }
+        self.establish(nexus, Attention::LunsChanged);
     }
 
     /// Takes back [`luns_changed`](Self::luns_changed): `nexus` has asked by itself (SPC-4 clause 6.33).
     pub fn luns_reported(&mut self, nexus: NexusId) {
-        if let Some(waiting) = self.nexuses.get_mut(&nexus) {
-            waiting.clear(Attention::LunsChanged);
+        if let Some(nexus) = self.nexuses.get_mut(&nexus) {
+            nexus.waiting.clear(Attention::LunsChanged);
         }
     }
 
@@ -136,16 +147,21 @@ impl LogicalUnit {
         }
         let row = self.find(request.cdb);
         if row.is_ok_and(|row| row.attention == OnAttention::Pass) {
-            return row.and_then(|row| self.admit_row(row, request));
+            return row.and_then(|row| self.admit_row(nexus, row, request));
         }
         match self.take_attention(nexus) {
             Some(attention) => Err(attention.sense()),
-            None => row.and_then(|row| self.admit_row(row, request)),
+            None => row.and_then(|row| self.admit_row(nexus, row, request)),
         }
     }
 
     #[inline]
-    fn admit_row(&self, row: &'static Row, request: &Request<'_>) -> Result<&'static Row, Sense> {
+    fn admit_row(
+        &self,
+        nexus: NexusId,
+        row: &'static Row,
+        request: &Request<'_>,
+    ) -> Result<&'static Row, Sense> {
         if let Some((byte, bit)) = row.forbidden_bit(request.cdb) {
             return Err(Sense::invalid_field_in_cdb(FieldPointer::cdb_bit(byte, bit)));
         }
@@ -154,7 +170,7 @@ impl LogicalUnit {
             Access::Read => self.check_ready()?,
             Access::Write => {
                 self.check_ready()?;
-                self.check_writeable()?;
+                self.check_writeable(nexus)?;
             }
         }
         Ok(row)
@@ -184,8 +200,10 @@ impl LogicalUnit {
         if self.stopped { Err(Sense::new(SenseKey::NotReady, STOPPED)) } else { Ok(()) }
     }
 
-    fn check_writeable(&self) -> Result<(), Sense> {
-        let additional = match (self.config.read_only, self.modes.software_write_protect) {
+    /// Refuses to write, for the reason that stands above the others.
+    pub(super) fn check_writeable(&self, nexus: NexusId) -> Result<(), Sense> {
+        let restricted = self.nexuses.get(&nexus).is_some_and(|nexus| nexus.access == NexusAccess::ReadOnly);
+        let additional = match (self.config.read_only || restricted, self.modes.software_write_protect) {
             (false, false) => return Ok(()),
             (true, _) => AdditionalSense::WRITE_PROTECTED,
             (false, true) => AdditionalSense::LOGICAL_UNIT_SOFTWARE_WRITE_PROTECTED,
@@ -204,8 +222,8 @@ impl LogicalUnit {
             Stage::WriteData(write) => Ok(self.write_data(nexus, asked, write, data)),
             Stage::VerifyData(task) => self.verify_data(nexus, asked, task, data),
             Stage::WriteSameData(task) => self.write_same_data(nexus, asked, task, &data),
-            Stage::UnmapData => self.unmap_data(nexus, asked, data),
-            Stage::SelectData(task) => self.mode_data(nexus, asked, task, data),
+            Stage::UnmapData => self.unmap_data(nexus, asked, &data),
+            Stage::SelectData(task) => self.mode_data(nexus, asked, task, &data),
             _ => Err(INTERNAL_FAILURE),
         }
     }
@@ -326,18 +344,24 @@ impl LogicalUnit {
 
     #[inline]
     pub(super) fn take_attention(&mut self, nexus: NexusId) -> Option<Attention> {
-        let waiting = self.nexuses.get_mut(&nexus)?;
+        let waiting = &mut self.nexuses.get_mut(&nexus)?.waiting;
         if waiting.is_empty() { None } else { waiting.take() }
     }
 
+    fn establish(&mut self, nexus: NexusId, attention: Attention) {
+        if let Some(nexus) = self.nexuses.get_mut(&nexus) {
+            nexus.waiting.establish(attention);
+        }
+    }
+
     pub(super) fn establish_for_others(&mut self, nexus: NexusId, attention: Attention) {
-        for (_, waiting) in self.nexuses.iter_mut().filter(|(id, _)| **id != nexus) {
-            waiting.establish(attention);
+        for (_, other) in self.nexuses.iter_mut().filter(|(id, _)| **id != nexus) {
+            other.waiting.establish(attention);
         }
     }
 
     fn establish_for_all(&mut self, attention: Attention) {
-        self.nexuses.values_mut().for_each(|waiting| waiting.establish(attention));
+        self.nexuses.values_mut().for_each(|nexus| nexus.waiting.establish(attention));
     }
 
     pub(super) fn set_modes(&mut self, modes: Modes) {

@@ -22,8 +22,7 @@ impl LogicalUnit {
     }
 
     /// Checks the parameter list, all of it before anything is unmapped.
-    pub(super) fn unmap_data(&self, nexus: NexusId, asked: u32, mut data: DataList) -> Result<Step, Sense> {
-        data.truncate(usize::try_from(asked).unwrap_or(usize::MAX));
+    pub(super) fn unmap_data(&self, nexus: NexusId, asked: u32, data: &DataList) -> Result<Step, Sense> {
         let ranges = self.parse_unmap(&data.to_bytes())?;
         if ranges.is_empty() {
             return Ok(Step::Done(Reply::good(asked)));

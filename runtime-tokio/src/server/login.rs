@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use iscsicore::disk::{AttachReason, NexusId};
+use iscsicore::disk::{AttachReason, NexusAccess, NexusId};
 use iscsicore::login::SessionType;
-use iscsicore::node::{Decision, LoginFacts, LunMap, Refusal, Seat, SessionId};
+use iscsicore::node::{Decision, LoginFacts, LunMap, Refusal, Seat, SessionId, UnitAccess};
 use iscsicore::serve::{Service, Units};
 use iscsicore::target::{Incoming, IncomingEvent, Target};
 use tokio::net::TcpStream;
@@ -208,7 +208,14 @@ impl Login {
         };
         let (luns, nexus) = (luns.unwrap_or_else(LunMap::new), seat.nexus.unwrap_or(NexusId(0)));
         for (_, mapped) in luns.iter() {
-            (&hub.units).with_unit(mapped.unit, |unit| unit.attach(nexus, reason));
+            let access = match mapped.access {
+                UnitAccess::ReadWrite => NexusAccess::ReadWrite,
+                UnitAccess::ReadOnly => NexusAccess::ReadOnly,
+            };
+            (&hub.units).with_unit(mapped.unit, |unit| {
+                unit.attach(nexus, reason);
+                unit.set_access(nexus, access);
+            });
         }
         let (control, inbox) = mpsc::unbounded_channel();
         let peer_entry = Peer {

@@ -1,0 +1,11 @@
+//! The disk as its callers see it: commands in, operations on a store in memory, replies out.
+
+mod blocks;
+mod fuzz;
+mod information;
+mod modes;
+mod provisioning;
+mod rig;
+mod states;
+mod supported;
+mod verify;
