@@ -164,7 +164,7 @@ type U = LogicalUnit;
 const FF: u8 = 0xff;
 
 #[rustfmt::skip]
-static TABLE: [Row; 35] = [
+static TABLE: [Row; 36] = [
     Row::new(Read, &[TEST_UNIT_READY, 0, 0, 0, 0, 0], U::test_unit_ready).timeout(10),
     Row::new(Any, &[REQUEST_SENSE, 0x01, 0, 0, FF, 0], U::request_sense).passes_attention(),
     Row::new(Read, &[READ_6, 0x1f, FF, FF, FF, 0], U::read),
@@ -194,6 +194,8 @@ static TABLE: [Row; 35] = [
     Row::new(Write, &[WRITE_SAME_16, 0x01, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write_same).exists(Exists::WhenFull),
     Row::new(Any, &[SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16, 0, 0, 0, 0, 0, 0, 0, 0, FF, FF, FF, FF, 0, 0], U::read_capacity_16)
         .service_action(SA_READ_CAPACITY_16),
+    Row::new(Read, &[SERVICE_ACTION_IN_16, SA_GET_LBA_STATUS, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::get_lba_status)
+        .service_action(SA_GET_LBA_STATUS).exists(Exists::WhenThin),
     Row::new(Any, &REPORT_LUNS_USAGE, U::report_luns).passes_attention(),
     Row::new(Any, &[MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPERATION_CODES, 0x87, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::report_opcodes)
         .service_action(SA_REPORT_SUPPORTED_OPERATION_CODES),

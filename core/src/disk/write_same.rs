@@ -58,6 +58,10 @@ impl LogicalUnit {
             return Ok(self.write_same_piece(nexus, 0, task));
         }
         let len = self.transfer_bytes(1);
+        if request.data_out > len {
+            // The initiator has another idea of the block than this unit: better refused than filled with a part.
+            return Err(Sense::illegal(AdditionalSense::INVALID_FIELD_IN_CDB));
+        }
         Ok(Step::NeedData { len, task: Task { nexus, transfer_len: len, stage: Stage::WriteSameData(task) } })
     }
 

@@ -214,7 +214,8 @@ fn failures_become_sense_data() {
     for (opcode, error, want, lba) in cases {
         let mut rig = Rig::new();
         rig.fail = Some((0, error));
-        let reply = rig.run_as(ME, &block_cdb(opcode, 0, 0, 8), 4096, &[7; 4096]);
+        let len = if opcode == 0x41 { 512 } else { 4096 };
+        let reply = rig.run_as(ME, &block_cdb(opcode, 0, 0, 8), 4096, &vec![7; len]);
         assert_eq!((sense(&reply), information(&reply)), (want, lba), "{opcode:02x} {error:?}");
     }
 }

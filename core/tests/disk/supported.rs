@@ -47,7 +47,7 @@ fn the_list_is_what_is_dispatched() {
             let list = data(&rig.get(&rsoc(options, 0, 0, 65536)));
             assert_eq!(u32::from_be_bytes(list[..4].try_into().unwrap()) as usize, list.len() - 4);
             let commands: Vec<&[u8]> = list[4..].chunks(entry).collect();
-            assert_eq!(commands.len(), if provisioning == Provisioning::Thin { 33 } else { 32 });
+            assert_eq!(commands.len(), if provisioning == Provisioning::Thin { 34 } else { 32 });
             for command in commands {
                 assert_eq!(command.len(), entry);
                 assert_eq!(command[5] & 2 != 0, options != 0, "CTDP");
@@ -90,7 +90,7 @@ fn no_service_action_reaches_beyond_the_table() {
     let mut rig = Rig::new();
     for opcode in [0x9e, 0xa3, 0x28, 0xff] {
         for action in 0..=u16::MAX {
-            let known = matches!((opcode, action), (0x9e, 0x10) | (0xa3, 0x0c | 0x0d) | (0x28, 0));
+            let known = matches!((opcode, action), (0x9e, 0x10 | 0x12) | (0xa3, 0x0c | 0x0d) | (0x28, 0));
             let reply = rig.get(&rsoc(3, opcode, action, 8));
             assert_eq!(reply.data.to_bytes()[1] == 3, known, "{opcode:02x} {action:04x}");
         }
