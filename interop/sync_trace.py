@@ -80,7 +80,7 @@ def events(trace, path):
         ends = "<unfinished" not in rest
         call = text.split("(")[0].strip()
         if not ends:
-            begun[thread] = text.replace("<unfinished ...>", "")
+            begun[thread] = text.replace("<unfinished ...>", "").rstrip()
         descriptor = re.match(r"\w+\((\d+)", text)
         number = descriptor and int(descriptor[1])
         if call == "openat" and ends and unescape(text) == path:

@@ -27,6 +27,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 REQUIRED = """Read6 Read10 Read12 Read16 Write10 Write12 Write16 Verify10 Verify12 Verify16 WriteVerify10 WriteVerify12
     WriteVerify16 WriteSame10 WriteSame16 Unmap TestUnitReady Inquiry ReadCapacity10 ReadCapacity16 ModeSense6 PreventAllow
     StartStopUnit ReadOnly Mandatory ReportSupportedOpcodes iSCSIResiduals iSCSITMF iSCSIcmdsn iSCSIdatasn""".split()
+# The tool reports the commands that it wants to fail as [FAILED], and checks that they did; its assertions decide.
+WANTS_FAILURES = {"iSCSIdatasn.iSCSIDataSnInvalid"}
+# Fails as the first test of a process whatever the target answers (all its answers can be seen to be right on the wire,
+# and other targets fare the same); so its whole suite is run.
+NEEDS_ITS_SUITE = {"iSCSITMF.LUNResetSimpleAsync"}
 NORMAL, READ_ONLY = 0, 1  # indexes into the target's disks
 
 
@@ -48,7 +53,8 @@ def all_tests():
 
 def run_test(test, urls, limit):
     """Runs one test; returns its Outcome."""
-    command = [peers.find("iscsi-test-cu"), "-d", "-V", "-t", f"ALL.{test}", *urls]
+    wanted = test.split(".")[0] if test in NEEDS_ITS_SUITE else test
+    command = [peers.find("iscsi-test-cu"), "-d", "-V", "-t", f"ALL.{wanted}", *urls]
     began = time.monotonic()
     tool = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     try:
@@ -73,15 +79,17 @@ def judge(test, output, code):
     ran, _, failed = map(int, summary.groups())
     name = re.escape(test.split(".", 1)[1])
     body = re.split(rf"^\s*Test: {name} \.\.\.", output, maxsplit=1, flags=re.M)[-1].split("Run Summary:")[0]
-    if failed or "[FAILED]" in body:
+    if failed or ("[FAILED]" in body and test not in WANTS_FAILURES):
         lines = re.findall(r"^\s*(\[FAILED\].*|\d+\. \S+\.c:\d+.*)$", body, re.M)
         return "fail", lines[0].strip() if lines else "no [FAILED] line"
-    if ran != 1:
+    if ran != 1 and test not in NEEDS_ITS_SUITE:
         return "fail", f"{ran} tests ran, expected 1"
-    skipped = list(dict.fromkeys(line.strip() for line in re.findall(r"\[SKIPPED\](.*)", body)))
+    # What follows the verdict is the tool tidying up: it looks for persistent reservations to clear.
+    during = re.split(r"^\s*passed", body, maxsplit=1, flags=re.M)[0]
+    skipped = list(dict.fromkeys(line.strip() for line in re.findall(r"\[SKIPPED\](.*)", during)))
     if not skipped:
         return "pass", ""
-    return "partial" if re.search(r"\[(OK|SUCCESS)\]", body) else "skip", "; ".join(skipped)
+    return "partial" if re.search(r"\[(OK|SUCCESS)\]", during) else "skip", "; ".join(skipped)
 
 
 class Started:

@@ -69,6 +69,42 @@ impl DataList {
         out
     }
 
+    /// Appends all of `other`.
+    pub fn append(&mut self, other: DataList) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        let DataList { first, rest, .. } = other;
+        self.rest.reserve(rest.len() + 1);
+        self.push(first);
+        rest.into_iter().for_each(|bytes| self.push(bytes));
+    }
+
+    /// Takes the first `len` bytes, or all when there are fewer, off the front.
+    #[must_use]
+    pub fn split_to(&mut self, len: usize) -> DataList {
+        if len >= self.len {
+            return core::mem::take(self);
+        }
+        let mut front = DataList::new();
+        let mut chunks = core::iter::once(core::mem::take(&mut self.first)).chain(self.rest.drain(..));
+        let mut back = DataList::new();
+        for mut chunk in chunks.by_ref() {
+            let missing = len - front.len;
+            if chunk.len() <= missing {
+                front.push(chunk);
+                continue;
+            }
+            front.push(chunk.split_to(missing));
+            back.push(chunk);
+            break;
+        }
+        chunks.for_each(|chunk| back.push(chunk));
+        *self = back;
+        front
+    }
+
     /// Cuts the list to its first `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         if len < self.len {
@@ -139,6 +175,19 @@ mod tests {
                 let want = whole.get(at.min(8)..end.max(at.min(8))).unwrap_or(b"");
                 assert_eq!(&l.slice(at, len).to_bytes()[..], want, "at {at} len {len}");
             }
+        }
+    }
+
+    #[test]
+    fn splits_and_joins_at_every_cut() {
+        let whole = list(&[b"abc", b"de", b"fgh"]);
+        for at in 0..=9 {
+            let mut back = whole.clone();
+            let mut front = back.split_to(at);
+            assert_eq!(front, whole.slice(0, at), "at {at}");
+            assert_eq!(back, whole.slice(at, 8), "at {at}");
+            front.append(back);
+            assert_eq!(front, whole, "at {at}");
         }
     }
 

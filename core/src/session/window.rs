@@ -71,26 +71,37 @@ impl<T> CommandWindow<T> {
         self.insert(sn, Some(request));
     }
 
-    /// Counts `sn` as received although no request of that number is here, and drops one that was kept
-    /// (RFC 7143 section 7.11: an ABORT TASK for a command that has not arrived). Returns whether `sn` was awaited.
+    /// Counts `sn` as received although no request of that number is here (RFC 7143 section 7.11: an ABORT TASK for a
+    /// command that has not arrived). Returns whether `sn` was awaited.
+    ///
+    /// The window opens by one when the number's turn comes, and no sooner: what is kept stays bounded.
     pub fn plug(&mut self, sn: CmdSn) -> bool {
-        if sn.is_before(self.expected) || sn.is_after(self.max) {
-            return false;
+        match self.judge(sn) {
+            Arrival::Ignore => return false,
+            Arrival::Deliver => {
+                self.expected = sn.next();
+                self.open();
+            }
+            Arrival::Early => self.insert(sn, None),
         }
-        if sn == self.expected {
-            self.expected = sn.next();
-        } else if let Some(slot) = self.early.iter_mut().find(|(have, _)| *have == sn) {
-            slot.1 = None;
-        } else {
-            self.insert(sn, None);
-        }
-        self.open();
         true
     }
 
-    /// Whether a request kept as early satisfies `wanted`.
-    pub fn find_early(&self, mut wanted: impl FnMut(&T) -> bool) -> Option<CmdSn> {
-        self.early.iter().find(|(_, r)| r.as_ref().is_some_and(&mut wanted)).map(|(sn, _)| *sn)
+    /// Drops the request kept under `sn`; its number counts as received all the same.
+    pub fn void(&mut self, sn: CmdSn) {
+        if let Some(slot) = self.early.iter_mut().find(|(have, _)| *have == sn) {
+            slot.1 = None;
+        }
+    }
+
+    /// Drops the requests that satisfy `unwanted`; their numbers are awaited again.
+    pub fn forget(&mut self, mut unwanted: impl FnMut(&T) -> bool) {
+        self.early.retain(|(_, request)| !request.as_ref().is_some_and(&mut unwanted));
+    }
+
+    /// The first of the requests kept that satisfies `wanted`.
+    pub fn find_early(&self, mut wanted: impl FnMut(&T) -> bool) -> Option<&T> {
+        self.early.iter().filter_map(|(_, request)| request.as_ref()).find(|request| wanted(request))
     }
 
     /// The next request that was kept and whose turn has come.
@@ -104,6 +115,7 @@ impl<T> CommandWindow<T> {
             if request.is_some() {
                 return request;
             }
+            self.open();
         }
         None
     }
@@ -200,10 +212,34 @@ mod tests {
         assert_eq!(w.next_ready(), Some(1));
         assert_eq!(w.expected(), CmdSn(7));
         assert!(w.plug(CmdSn(8)));
+        assert_eq!(w.max(), CmdSn(9), "8 opens the window when its turn comes");
         assert_eq!(arrive(&mut w, CmdSn(8)), Arrival::Ignore, "too late: it was aborted");
         assert_eq!(arrive(&mut w, CmdSn(7)), Arrival::Deliver);
         assert_eq!(w.next_ready(), None);
-        assert_eq!(w.expected(), CmdSn(9));
+        assert_eq!((w.expected(), w.max()), (CmdSn(9), CmdSn(10)));
         assert!(!w.plug(CmdSn(8)));
+    }
+
+    #[test]
+    fn plugging_ahead_of_a_gap_never_widens_the_window() {
+        let mut w = window(0);
+        for sn in 1..1000 {
+            assert_eq!(w.plug(CmdSn(sn)), sn < 4);
+        }
+        assert_eq!((w.max(), w.early.len()), (CmdSn(3), 3));
+    }
+
+    #[test]
+    fn a_kept_request_can_be_voided_or_forgotten() {
+        let mut w = window(0);
+        w.keep(CmdSn(1), 1);
+        w.keep(CmdSn(2), 2);
+        w.void(CmdSn(1));
+        w.forget(|n| *n == 2);
+        assert_eq!(w.judge(CmdSn(1)), Arrival::Ignore, "it counts as received");
+        assert_eq!(w.judge(CmdSn(2)), Arrival::Early, "it is awaited again");
+        assert_eq!(arrive(&mut w, CmdSn(0)), Arrival::Deliver);
+        assert_eq!(w.next_ready(), None);
+        assert_eq!((w.expected(), w.max()), (CmdSn(2), CmdSn(4)));
     }
 }

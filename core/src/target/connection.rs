@@ -3,7 +3,8 @@
 use crate::link::Transmitter;
 use crate::session::{ConnEvent, ConnId, ConnState};
 use crate::wire::{
-    AsyncEvent, AsyncMessage, Bhs, Cid, CmdSn, LoginResponse, LogoutReason, LogoutResponse, LogoutResult, Ttt,
+    AsyncEvent, AsyncMessage, Bhs, Cid, CmdSn, Itt, LoginResponse, LogoutReason, LogoutResponse, LogoutResult,
+    NopIn, Ttt,
 };
 use crate::{DataList, Instant};
 
@@ -11,7 +12,7 @@ use super::event::{EndReason, Event, Notice};
 use super::incoming::Established;
 use super::management::WaitFor;
 use super::output::{Numbering, Output};
-use super::task::{Body, Task};
+use super::task::{Body, Place, Task};
 use super::text::TextExchange;
 use super::{LATER, NO_LUN, Target, bytes_of};
 
@@ -30,6 +31,8 @@ pub(super) struct Conn {
     /// The last Login Response, which travels under the rules of the login.
     pub(super) login_response: Option<(LoginResponse, DataList)>,
     pub(super) peer_max_segment: u32,
+    /// MaxCmdSN as the initiator was told last.
+    pub(super) told_max: CmdSn,
     pub(super) last_heard: Instant,
     pub(super) ping: Option<Ping>,
     pub(super) answers_pings: bool,
@@ -63,6 +66,11 @@ impl Conn {
         self.ping = None;
     }
 
+    /// Whether all that there is to send was handed to the transmitter.
+    pub(super) fn is_sent(&self) -> bool {
+        self.output.is_empty() && self.login_response.is_none()
+    }
+
     pub(super) fn push(&mut self, bhs: Bhs, numbering: Numbering) {
         self.output.push(bhs, DataList::new(), numbering);
     }
@@ -87,6 +95,7 @@ impl Target {
             transmitter_setup: Some((parameters.header_digest, parameters.data_digest)),
             login_response: Some((established.response, bytes_of(established.text))),
             peer_max_segment: parameters.peer_max_segment,
+            told_max: self.window.max(),
             last_heard: now,
             ping: None,
             answers_pings: false,
@@ -100,6 +109,7 @@ impl Target {
 
     pub(super) fn transmit_on(&mut self, _now: Instant, id: ConnId, tx: &mut Transmitter) {
         let (expected, max) = (self.window.expected(), self.window.max());
+        let discovery = self.is_discovery();
         let Some(conn) = self.conn(id) else { return };
         if let Some((mut response, text)) = conn.login_response.take() {
             response.exp_cmd_sn = expected;
@@ -109,6 +119,11 @@ impl Target {
         if let Some((header, data)) = conn.transmitter_setup.take() {
             tx.set_digests(header, data);
         }
+        if conn.told_max != max && conn.output.is_empty() && !conn.closing && !discovery {
+            // RFC 7143 section 11.4.11: there is nothing else that would tell.
+            conn.push(nop_in(Ttt::RESERVED), Numbering::Show);
+        }
+        conn.told_max = max;
         conn.output.transmit(tx, expected, max);
         conn.backlog = tx.queued();
     }
@@ -123,16 +138,16 @@ impl Target {
         if conn.state.is_full_feature() {
             conn.step(ConnEvent::TransportLost);
         }
-        self.abort_connection_tasks(id);
-        self.silence_connection(id);
+        self.end_connection_tasks(id);
         self.conns.retain(|c| c.id != id);
-        if self.conns.iter().any(|c| !c.closing) || self.ending.is_some() {
+        let goes_on = self.conns.iter().any(|c| !c.closing) || self.retained_until.is_some();
+        if goes_on || self.ending.is_some() {
             self.settle();
             return;
         }
         let retain = self.parameters.time2retain;
         if was_closing || logging_out || retain == 0 || self.is_discovery() {
-            self.end_session(now, EndReason::ConnectionLost);
+            self.end_session(EndReason::ConnectionLost);
         } else {
             // RFC 7143 section 7.5: the session stays for Time2Wait + Time2Retain, ready to be reinstated.
             let seconds = u64::from(self.parameters.time2wait) + u64::from(retain);
@@ -142,24 +157,31 @@ impl Target {
     }
 
     /// Ends a connection from this side: its tasks are aborted and it closes once everything was sent.
-    pub(super) fn drop_connection(&mut self, _now: Instant, id: ConnId) {
+    pub(super) fn drop_connection(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         if conn.state.is_full_feature() {
             conn.step(ConnEvent::TransportLost);
         }
         conn.close();
-        self.abort_connection_tasks(id);
-        self.silence_connection(id);
+        self.end_connection_tasks(id);
         self.settle();
     }
 
+    /// Ends what belongs to a connection. Requests whose turn has not come are discarded, their numbers awaited again
+    /// (RFC 7143 section 11.14).
+    fn end_connection_tasks(&mut self, id: ConnId) {
+        self.window.forget(|held| held.conn == id);
+        self.abort_connection_tasks(id);
+        self.silence_connection(id);
+    }
+
     /// Ends the session: every connection is dropped, every task aborted.
-    pub(super) fn end_session(&mut self, now: Instant, reason: EndReason) {
+    pub(super) fn end_session(&mut self, reason: EndReason) {
         self.ending.get_or_insert(reason);
         self.retained_until = None;
         let open: Vec<_> = self.conns.iter().filter(|c| !c.closing).map(|c| c.id).collect();
         for id in open {
-            self.drop_connection(now, id);
+            self.drop_connection(id);
         }
         self.abort_everything();
         self.settle();
@@ -196,13 +218,13 @@ impl Target {
         self.conns[index].step(ConnEvent::LogoutReceived);
         self.conns[index].logout_deadline = None;
         self.abort_everything();
-        self.silence_connection(conn);
+        self.end_connection_tasks(conn);
         let task = self.tasks.insert(Task {
             conn,
             itt: request.itt,
             lun: NO_LUN,
             cmd_sn: request.cmd_sn,
-            numbered: !request.immediate,
+            place: if request.immediate { Place::None } else { Place::Window },
             body: Body::Logout,
         });
         self.wait(now, WaitFor::Logout(task), |id, _| id != task);
@@ -211,6 +233,7 @@ impl Target {
 
     pub(super) fn finish_logout(&mut self, task: crate::link::TaskId) {
         let Some(task) = self.tasks.remove(task) else { return };
+        self.leave(task.place);
         let response = self.logout_response(task.itt, LogoutResult::Closed);
         self.ending.get_or_insert(EndReason::LoggedOut);
         if let Some(conn) = self.conn(task.conn) {
@@ -223,7 +246,7 @@ impl Target {
         }
     }
 
-    fn logout_response(&self, itt: crate::wire::Itt, result: LogoutResult) -> Bhs {
+    fn logout_response(&self, itt: Itt, result: LogoutResult) -> Bhs {
         LogoutResponse {
             result,
             itt,
@@ -256,7 +279,7 @@ impl Target {
 
     pub(super) fn ask_for_logout(&mut self, now: Instant) {
         if self.is_discovery() {
-            self.end_session(now, EndReason::Terminated);
+            self.end_session(EndReason::Terminated);
             return;
         }
         let timeout = self.limits.logout_timeout;
@@ -274,7 +297,7 @@ impl Target {
         if asked {
             self.push_async(AsyncEvent::LogoutRequested, NO_LUN, (0, 0, seconds), DataList::new());
         } else if self.conns.is_empty() {
-            self.end_session(now, EndReason::Terminated);
+            self.end_session(EndReason::Terminated);
         }
     }
 
@@ -301,4 +324,17 @@ impl Target {
             conn.output.push(bhs, data, Numbering::Advance);
         }
     }
+}
+
+/// A NOP-In that answers nothing. It wants an answer if `ttt` is a tag.
+pub(super) fn nop_in(ttt: Ttt) -> Bhs {
+    NopIn {
+        lun: NO_LUN,
+        itt: Itt::RESERVED,
+        ttt,
+        stat_sn: LATER,
+        exp_cmd_sn: CmdSn(0),
+        max_cmd_sn: CmdSn(0),
+    }
+    .emit()
 }

@@ -4,118 +4,146 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::DataList;
 use crate::link::TaskId;
-use crate::scsi::Status;
-use crate::wire::{CmdSn, DataIn, DataSn, Residual, ScsiResponse, Ttt};
+use crate::scsi::{AdditionalSense, Response, Sense, SenseFormat, SenseKey, Status};
+use crate::wire::{CmdSn, DataIn, DataSn, Itt, Residual, ScsiResponse, Ttt};
 
+use super::connection::Conn;
+use super::data_out::DataFault;
 use super::output::Numbering;
 use super::task::{Completion, Phase, Scsi};
 use super::{LATER, NO_LUN, Target, bytes_of};
 
 impl Target {
-    /// Cuts payload into PDUs. The last one is held back: the status may travel in it.
-    pub(super) fn queue_data_in(&mut self, task: TaskId, data: DataList) {
+    /// Cuts payload into PDUs. What does not fill one waits for more, or for the status.
+    pub(super) fn queue_data_in(&mut self, task: TaskId, mut data: DataList) {
         let max_burst = self.parameters.max_burst;
         let Ok((scsi, conn, itt, _)) = self.tasks.scsi_mut(task) else { return };
         let Some(conn) = self.conns.iter_mut().find(|c| c.id == conn) else { return };
         let out = &mut scsi.outgoing;
         out.offered += data.len() as u64;
-        let room = (scsi.expected_in - out.sent) as usize;
-        let total = data.len().min(room);
-        let mut at = 0;
-        while at < total {
-            let burst_room = (max_burst - out.burst) as usize;
-            let len = (total - at).min(conn.peer_max_segment as usize).min(burst_room);
-            if let Some((last, payload)) = out.last.take() {
-                conn.output.push(last.emit(), payload, Numbering::Blank);
-            }
-            let piece = if at == 0 && len == data.len() { data.clone() } else { data.slice(at, len) };
-            out.burst += len as u32;
-            let ends_sequence = out.burst == max_burst;
-            let pdu = DataIn {
-                final_: ends_sequence,
-                acknowledge: false,
-                status: None,
-                residual: Residual::None,
-                lun: NO_LUN,
-                itt,
-                ttt: Ttt::RESERVED,
-                stat_sn: LATER,
-                exp_cmd_sn: CmdSn(0),
-                max_cmd_sn: CmdSn(0),
-                data_sn: out.data_sn,
-                offset: out.sent,
-            };
-            if ends_sequence {
-                out.burst = 0;
-            }
-            out.data_sn = out.data_sn.next();
-            out.sent += len as u32;
-            out.last = Some((pdu, piece));
-            at += len;
-        }
-        self.counters.bytes_in += total as u64;
+        data.truncate((scsi.expected_in - out.sent) as usize - out.pending.len());
+        self.counters.bytes_in += data.len() as u64;
+        out.pending.append(data);
+        send_full_pdus(scsi, conn, itt, max_burst);
     }
 
     /// Answers a command that the caller has ended, unless the initiator is still sending payload for it: its tag
     /// must not become free before that (RFC 7143 section 11.17.1).
     pub(super) fn finish_if_quiet(&mut self, task: TaskId) {
+        let max_burst = self.parameters.max_burst;
         let Ok((scsi, conn, itt, _)) = self.tasks.scsi_mut(task) else { return };
         if scsi.phase != Phase::Finished || !scsi.incoming.is_quiet() {
             return;
         }
         let Some(completion) = scsi.completion.take() else { return };
-        let residual = residual(scsi, &completion);
-        let last = scsi.outgoing.last.take();
-        let exp_data_sn = scsi.outgoing.data_sn;
-        let r2ts = scsi.incoming.r2t_count();
-        let bidirectional = scsi.expected_in > 0 && scsi.expected_out > 0;
-        let Completion { response, .. } = completion;
+        let (residual, bidi_read_residual) = residuals(scsi, &completion);
+        let mut response = completion.response;
+        if let (Some(fault), Status::GOOD) = (scsi.incoming.fault(), response.status) {
+            // What the initiator did wrong is told even where its payload was not needed.
+            response = fault_response(fault);
+        }
         if let Some(conn) = self.conns.iter_mut().find(|c| c.id == conn) {
-            let collapse = response.status == Status::GOOD && !bidirectional;
-            match last {
-                Some((mut pdu, payload)) if collapse => {
-                    pdu.final_ = true;
+            send_full_pdus(scsi, conn, itt, max_burst);
+            let payload = core::mem::take(&mut scsi.outgoing.pending);
+            let with_status = response.status == Status::GOOD && !scsi.bidirectional;
+            if !payload.is_empty() {
+                let mut pdu = next_data_in(scsi, itt, payload.len());
+                pdu.final_ = true;
+                if with_status {
                     pdu.status = Some(response.status.0);
                     pdu.residual = residual;
-                    conn.output.push(pdu.emit(), payload, Numbering::Advance);
                 }
-                last => {
-                    if let Some((mut pdu, payload)) = last {
-                        pdu.final_ = true;
-                        conn.output.push(pdu.emit(), payload, Numbering::Blank);
-                    }
-                    let pdu = ScsiResponse {
-                        response: 0,
-                        status: response.status.0,
-                        residual,
-                        bidi_read_residual: Residual::None,
-                        itt,
-                        snack_tag: 0,
-                        stat_sn: LATER,
-                        exp_cmd_sn: CmdSn(0),
-                        max_cmd_sn: CmdSn(0),
-                        exp_data_sn: DataSn(exp_data_sn.0.wrapping_add(r2ts.0)),
-                        status_qualifier: 0,
-                    };
-                    conn.output.push(pdu.emit(), sense_segment(&response.sense), Numbering::Advance);
+                let numbering = if with_status { Numbering::Advance } else { Numbering::Blank };
+                conn.output.push(pdu.emit(), payload, numbering);
+                if with_status {
+                    self.end_scsi(task);
+                    return self.settle();
                 }
             }
+            let pdu = ScsiResponse {
+                response: ScsiResponse::COMPLETED,
+                status: response.status.0,
+                residual,
+                bidi_read_residual,
+                itt,
+                snack_tag: 0,
+                stat_sn: LATER,
+                exp_cmd_sn: CmdSn(0),
+                max_cmd_sn: CmdSn(0),
+                // R2Ts count only beside Data-In (RFC 7143 section 11.4.8).
+                exp_data_sn: DataSn(if scsi.outgoing.sent > 0 { scsi.next_sn } else { 0 }),
+                status_qualifier: 0,
+            };
+            conn.output.push(pdu.emit(), sense_segment(&response.sense), Numbering::Advance);
         }
         self.end_scsi(task);
         self.settle();
     }
 }
 
-/// What the initiator expected against what the command would have moved, RFC 7143 section 11.4.5.2.
-fn residual(scsi: &Scsi, completion: &Completion) -> Residual {
-    let expected = if scsi.expected_in > 0 { scsi.expected_in } else { scsi.expected_out };
-    let moved = u64::from(completion.transfer_len).max(scsi.outgoing.offered);
-    let moved = u32::try_from(moved).unwrap_or(u32::MAX);
-    match moved.cmp(&expected) {
-        core::cmp::Ordering::Less => Residual::Underflow(expected - moved),
-        core::cmp::Ordering::Equal => Residual::None,
-        core::cmp::Ordering::Greater => Residual::Overflow(moved - expected),
+/// Sends what fills PDUs, and keeps the rest, so that the last PDU is never sent without need.
+fn send_full_pdus(scsi: &mut Scsi, conn: &mut Conn, itt: Itt, max_burst: u32) {
+    // Whole words, as RFC 7143 section 11.7.7 wants them where the F bit is clear.
+    let segment = conn.peer_max_segment & !3;
+    loop {
+        let room = max_burst - scsi.outgoing.burst;
+        let len = segment.min(room) as usize;
+        if scsi.outgoing.pending.len() <= len {
+            return;
+        }
+        let payload = scsi.outgoing.pending.split_to(len);
+        let mut pdu = next_data_in(scsi, itt, len);
+        if scsi.outgoing.burst == max_burst {
+            pdu.final_ = true;
+            scsi.outgoing.burst = 0;
+        }
+        conn.output.push(pdu.emit(), payload, Numbering::Blank);
     }
+}
+
+/// The next PDU of `len` bytes, in the middle of its sequence.
+fn next_data_in(scsi: &mut Scsi, itt: Itt, len: usize) -> DataIn {
+    let pdu = DataIn {
+        final_: false,
+        acknowledge: false,
+        status: None,
+        residual: Residual::None,
+        lun: NO_LUN,
+        itt,
+        ttt: Ttt::RESERVED,
+        stat_sn: LATER,
+        exp_cmd_sn: CmdSn(0),
+        max_cmd_sn: CmdSn(0),
+        data_sn: DataSn(scsi.next_sn),
+        offset: scsi.outgoing.sent,
+    };
+    scsi.next_sn = scsi.next_sn.wrapping_add(1);
+    scsi.outgoing.sent += len as u32;
+    scsi.outgoing.burst += len as u32;
+    pdu
+}
+
+/// The status that RFC 7143 section 11.4.7.2 lists for what went wrong.
+pub(super) fn fault_response(fault: DataFault) -> Response {
+    let (code, qualifier) = match fault {
+        DataFault::Crc => (0x47, 0x05),
+        DataFault::Unexpected => (0x0c, 0x0c),
+        DataFault::IncorrectAmount => (0x0c, 0x0d),
+        DataFault::SnackRejected => (0x11, 0x13),
+    };
+    let sense = Sense::new(SenseKey::AbortedCommand, AdditionalSense { code, qualifier });
+    Response::check_condition(&sense, SenseFormat::Fixed)
+}
+
+/// What the initiator expected against what the command would have moved, RFC 7143 section 11.4.5.2: of the command
+/// or of its write part, and of the read part of a bidirectional one.
+fn residuals(scsi: &Scsi, completion: &Completion) -> (Residual, Residual) {
+    let (moved, offered) = (u64::from(completion.transfer_len), scsi.outgoing.offered);
+    if scsi.bidirectional {
+        return (Residual::between(moved, scsi.expected_out), Residual::between(offered, scsi.expected_in));
+    }
+    let expected = scsi.expected_in.max(scsi.expected_out);
+    (Residual::between(moved.max(offered), expected), Residual::None)
 }
 
 /// Sense data as a data segment: its length, then itself (RFC 7143 section 11.4.7).

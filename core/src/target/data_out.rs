@@ -4,12 +4,13 @@
 //! the session's business.
 
 use core::num::NonZeroU32;
+use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::DataList;
 use crate::login::Parameters;
-use crate::wire::{DataOut, DataSn, R2tSn, Ttt};
+use crate::wire::{DataOut, DataSn, Ttt};
 
 /// What is wrong with a data PDU. The task fails with it once the initiator has finished sending.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +21,8 @@ pub(super) enum DataFault {
     IncorrectAmount,
     /// A PDU that failed its digest, or a gap in DataSN that implies one.
     Crc,
+    /// The initiator asked for something to be sent again, which was refused.
+    SnackRejected,
 }
 
 /// A run of Data-Out PDUs: the unsolicited one, or the answer to an R2T.
@@ -39,7 +42,6 @@ struct Sequence {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Request {
     pub(super) ttt: Ttt,
-    pub(super) r2t_sn: R2tSn,
     pub(super) offset: u32,
     pub(super) len: NonZeroU32,
 }
@@ -52,15 +54,34 @@ pub(super) struct DataOutState {
     /// What the command wants of it, once that is known.
     wanted: Option<u32>,
     /// The bytes from 0 on that are here without a gap.
-    prefix: DataList,
-    /// What arrived ahead of a gap, sorted by offset.
-    ahead: Vec<(u32, Bytes)>,
+    prefix: Assembly,
+    /// What arrived ahead of a gap, by offset.
+    ahead: BTreeMap<u32, Bytes>,
+    /// Whether what arrives is dropped: nobody wants it any more.
+    unwanted: bool,
     open: Vec<Sequence>,
     /// End of what has been asked for or announced.
     requested: u32,
-    next_r2t_sn: R2tSn,
     fault: Option<DataFault>,
 }
+
+/// Pieces that arrived one after the other. Small ones are copied together: a list entry and an allocation for each,
+/// or a receive buffer held by each, would cost many times what they carry.
+#[derive(Debug, Default)]
+struct Assembly {
+    list: DataList,
+    small: BytesMut,
+}
+
+/// Pieces below this many bytes are copied.
+const SMALL: usize = 4096;
+
+/// Bytes of small pieces that are put into one slice.
+const SMALL_BLOCK: usize = 64 * 1024;
+
+/// Pieces ahead of a gap that are taken whatever their size; beyond this they must be of 512 bytes on average, the
+/// least that MaxRecvDataSegmentLength can be.
+const MOST_PIECES: usize = 4096;
 
 impl DataOutState {
     /// Starts with the payload that the command carried. `more` says that unsolicited Data-Out PDUs follow (F=0).
@@ -77,13 +98,16 @@ impl DataOutState {
         let mut state = DataOutState {
             expected,
             wanted: None,
-            prefix: if fault.is_none() { immediate.into() } else { DataList::new() },
-            ahead: Vec::new(),
+            prefix: Assembly::default(),
+            ahead: BTreeMap::new(),
+            unwanted: false,
             open: Vec::new(),
             requested: len,
-            next_r2t_sn: R2tSn(0),
             fault,
         };
+        if fault.is_none() {
+            state.prefix.list = immediate.into();
+        }
         if more {
             let end = if fault.is_none() { first_burst.max(len) } else { u32::MAX };
             state.open.push(Sequence {
@@ -99,14 +123,17 @@ impl DataOutState {
         state
     }
 
-    /// Asks for the first `len` bytes, as far as the initiator has them.
-    pub(super) fn want(&mut self, len: u32) {
-        self.wanted = Some(len.min(self.expected));
+    /// Asks for the first `len` bytes, as far as the initiator has them. Returns whether that had been done before,
+    /// in which case nothing changes.
+    pub(super) fn want(&mut self, len: u32) -> bool {
+        let again = self.wanted.is_some();
+        self.wanted.get_or_insert(len.min(self.expected));
+        again
     }
 
     /// Bytes that are still to be asked for by R2T; zero until it is known that no unsolicited data is on its way.
     pub(super) fn to_request(&self) -> u32 {
-        if self.open.iter().any(|s| s.ttt.is_reserved()) || self.fault.is_some() {
+        if self.open.iter().any(|s| s.ttt.is_reserved()) || self.unwanted {
             return 0;
         }
         self.wanted.unwrap_or(0).saturating_sub(self.requested)
@@ -128,9 +155,7 @@ impl DataOutState {
             next_offset: offset,
             next_data_sn: DataSn(0),
         });
-        let r2t_sn = self.next_r2t_sn;
-        self.next_r2t_sn = r2t_sn.next();
-        Some(Request { ttt, r2t_sn, offset, len })
+        Some(Request { ttt, offset, len })
     }
 
     /// Whether an R2T of this tag, or the unsolicited sequence, is being answered.
@@ -148,21 +173,22 @@ impl DataOutState {
         self.open.clear();
     }
 
-    /// Drops what has arrived: nobody wants it any more.
+    /// Drops what has arrived and what will: nobody wants it any more.
     pub(super) fn discard(&mut self) {
-        self.prefix = DataList::new();
+        self.unwanted = true;
+        self.prefix = Assembly::default();
         self.ahead.clear();
-        self.fault.get_or_insert(DataFault::Unexpected);
+    }
+
+    /// The payload cannot be used; the first fault stays the one that is told.
+    pub(super) fn fail(&mut self, fault: DataFault) -> DataFault {
+        self.discard();
+        *self.fault.get_or_insert(fault)
     }
 
     /// What went wrong, if anything did.
     pub(super) fn fault(&self) -> Option<DataFault> {
         self.fault
-    }
-
-    /// Number of R2Ts sent: what a SCSI Response reports as ExpDataSN for a write.
-    pub(super) fn r2t_count(&self) -> DataSn {
-        DataSn(self.next_r2t_sn.0)
     }
 
     /// Whether all that was wanted is here and nothing more is on its way.
@@ -172,7 +198,7 @@ impl DataOutState {
 
     /// Takes the payload, cut to what was wanted.
     pub(super) fn take(&mut self) -> DataList {
-        let mut data = core::mem::take(&mut self.prefix);
+        let mut data = core::mem::take(&mut self.prefix).finish();
         data.truncate(self.wanted.unwrap_or(0) as usize);
         data
     }
@@ -188,8 +214,7 @@ impl DataOutState {
         in_order: bool,
     ) -> Result<(), DataFault> {
         let Some(at) = self.open.iter().position(|s| s.ttt == pdu.ttt) else {
-            self.fault.get_or_insert(DataFault::Unexpected);
-            return Err(DataFault::Unexpected);
+            return Err(self.fail(DataFault::Unexpected));
         };
         let sequence = &mut self.open[at];
         let verdict = sequence.check(pdu, len, in_order).and(match data {
@@ -210,10 +235,9 @@ impl DataOutState {
             other => other,
         };
         if let Err(fault) = verdict {
-            self.fault.get_or_insert(fault);
-            return Err(fault);
+            return Err(self.fail(fault));
         }
-        if let Some(data) = data.filter(|d| self.fault.is_none() && !d.is_empty()) {
+        if let Some(data) = data.filter(|d| !self.unwanted && !d.is_empty()) {
             self.place(pdu.offset, data)?;
         }
         if unsolicited && pdu.final_ {
@@ -225,10 +249,9 @@ impl DataOutState {
     /// What the unsolicited data did not bring is asked for, as long as it left no hole.
     fn end_unsolicited(&mut self) -> Result<(), DataFault> {
         if !self.ahead.is_empty() {
-            self.fault.get_or_insert(DataFault::IncorrectAmount);
-            return Err(DataFault::IncorrectAmount);
+            return Err(self.fail(DataFault::IncorrectAmount));
         }
-        if self.fault.is_none() {
+        if !self.unwanted {
             self.requested = self.prefix.len() as u32;
         }
         Ok(())
@@ -236,30 +259,61 @@ impl DataOutState {
 
     /// Adds checked payload; what overlaps payload that is here already is a fault.
     fn place(&mut self, offset: u32, data: Bytes) -> Result<(), DataFault> {
-        let end = offset as usize + data.len();
-        let at = self.ahead.partition_point(|(have, _)| *have < offset);
-        let after_previous = match at.checked_sub(1).and_then(|i| self.ahead.get(i)) {
-            Some((have, bytes)) => *have as usize + bytes.len() <= offset as usize,
-            None => offset as usize >= self.prefix.len(),
+        let here = self.prefix.len();
+        let (start, end) = (offset as usize, offset as usize + data.len());
+        let after_previous = match self.ahead.range(..offset).next_back() {
+            Some((have, bytes)) => *have as usize + bytes.len() <= start,
+            None => start >= here,
         };
-        let before_next = self.ahead.get(at).is_none_or(|(have, _)| end <= *have as usize);
+        let before_next = self.ahead.range(offset..).next().is_none_or(|(have, _)| end <= *have as usize);
         if !after_previous || !before_next {
-            self.fault.get_or_insert(DataFault::IncorrectAmount);
-            return Err(DataFault::IncorrectAmount);
+            return Err(self.fail(DataFault::IncorrectAmount));
         }
-        if offset as usize > self.prefix.len() {
-            self.ahead.insert(at, (offset, data));
+        if start > here {
+            if self.ahead.len() > MOST_PIECES + self.expected as usize / 512 {
+                return Err(self.fail(DataFault::IncorrectAmount));
+            }
+            self.ahead.insert(offset, data);
             return Ok(());
         }
-        self.prefix.push(data);
-        let ready = self.ahead.iter().scan(self.prefix.len(), |end, (offset, bytes)| {
-            (*offset as usize == *end).then(|| *end += bytes.len())
-        });
-        let ready = ready.count();
-        for (_, bytes) in self.ahead.drain(..ready) {
-            self.prefix.push(bytes);
+        self.prefix.push(data, self.expected);
+        while let Some(next) = self.ahead.first_entry() {
+            if *next.key() as usize != self.prefix.len() {
+                break;
+            }
+            let data = next.remove();
+            self.prefix.push(data, self.expected);
         }
         Ok(())
+    }
+}
+
+impl Assembly {
+    fn len(&self) -> usize {
+        self.list.len() + self.small.len()
+    }
+
+    fn push(&mut self, bytes: Bytes, expected: u32) {
+        if bytes.len() >= SMALL || bytes.len() == expected as usize {
+            self.seal();
+            self.list.push(bytes);
+            return;
+        }
+        self.small.extend_from_slice(&bytes);
+        if self.small.len() >= SMALL_BLOCK {
+            self.seal();
+        }
+    }
+
+    fn seal(&mut self) {
+        if !self.small.is_empty() {
+            self.list.push(core::mem::take(&mut self.small).freeze());
+        }
+    }
+
+    fn finish(mut self) -> DataList {
+        self.seal();
+        self.list
     }
 }
 

@@ -3,14 +3,14 @@
 use crate::link::TaskId;
 use crate::session::ConnId;
 use crate::wire::{
-    CmdSn, TaskManagementFunction as Function, TaskManagementRequest, TaskManagementResponse,
+    CmdSn, Lun, TaskManagementFunction as Function, TaskManagementRequest, TaskManagementResponse,
     TaskManagementResult as Answer,
 };
 use crate::{Instant, Misuse};
 
-use super::event::{AbortId, AbortScope, Event, TaskManagement};
+use super::event::{AbortId, AbortScope, EndReason, Event, TaskManagement};
 use super::output::Numbering;
-use super::task::{Body, Phase, Task};
+use super::task::{Body, Place, Task};
 use super::{LATER, Target};
 
 /// Something that may happen only when certain tasks have ended.
@@ -36,14 +36,14 @@ impl Target {
     pub(super) fn on_task_management(&mut self, now: Instant, conn: ConnId, pdu: &TaskManagementRequest) {
         self.counters.task_management += 1;
         if pdu.immediate {
-            self.immediate += 1;
+            self.immediate_management += 1;
         }
         let request = self.tasks.insert(Task {
             conn,
             itt: pdu.itt,
             lun: pdu.lun,
             cmd_sn: pdu.cmd_sn,
-            numbered: !pdu.immediate,
+            place: if pdu.immediate { Place::ImmediateManagement } else { Place::Window },
             body: Body::Management { function: pdu.function, answer: None },
         });
         let answer = match pdu.function {
@@ -86,7 +86,8 @@ impl Target {
     }
 
     fn start_management(&mut self, now: Instant, request: TaskId) {
-        let Some(Task { body: Body::Management { function, .. }, lun, .. }) = self.tasks.get(request) else {
+        let Some(Task { body: Body::Management { function, .. }, lun, cmd_sn, .. }) = self.tasks.get(request)
+        else {
             return;
         };
         let (function, lun) = (*function, *lun);
@@ -94,24 +95,33 @@ impl Target {
             Function::TargetWarmReset | Function::TargetColdReset => AbortScope::All,
             _ => AbortScope::LogicalUnit(lun),
         };
-        self.abort_where(scope);
-        self.wait(now, WaitFor::Management(request), |_, task| task.is_in(scope));
+        // Resets concern all there is, the others what came before them (RFC 7143 section 11.5.1).
+        let before = match function {
+            Function::AbortTaskSet | Function::ClearTaskSet => Some(*cmd_sn),
+            _ => None,
+        };
+        let concerned = |t: &Task| t.is_in(scope) && before.is_none_or(|sn| t.is_older_than(sn));
+        self.abort_selected(concerned);
+        self.wait(now, WaitFor::Management(request), |_, task| concerned(task));
         self.events.push_back(Event::TaskManagement(TaskManagement { request, function, lun }));
     }
 
     /// ABORT TASK, RFC 7143 sections 11.5.1 and 11.6.1.
     fn abort_referenced(&mut self, now: Instant, request: TaskId, pdu: &TaskManagementRequest) -> Answer {
-        let referenced = pdu.referenced_itt;
-        let Some(id) = self.tasks.find(referenced).filter(|t| *t != request) else {
+        let Some(id) = self.tasks.find(pdu.referenced_itt).filter(|t| *t != request) else {
             return self.abort_missing(pdu);
         };
         let Some(task) = self.tasks.get(id) else { return Answer::TaskDoesNotExist };
         match &task.body {
-            Body::Scsi(_) if task.lun != pdu.lun => Answer::LunDoesNotExist,
+            Body::Scsi(_) if !same_unit(task.lun, pdu.lun) => Answer::LunDoesNotExist,
             Body::Scsi(scsi) if scsi.aborted => Answer::TaskDoesNotExist,
             Body::Scsi(_) => {
-                // The request was answered with `UnknownTask` only if there were no such SCSI task.
-                let _ = self.abort_task(id);
+                self.abort_task(id);
+                // What the initiator still sends is discarded when it comes. Only functions on sets of tasks have to
+                // wait for it (section 4.2.3.3), and many initiators do not send it.
+                if let Ok((scsi, ..)) = self.tasks.scsi_mut(id) {
+                    scsi.incoming.silence();
+                }
                 self.wait(now, WaitFor::Management(request), |task, _| task == id);
                 self.end_if_over(id);
                 Answer::Complete
@@ -123,12 +133,11 @@ impl Target {
 
     /// The referenced task is not here: it was answered, or it has not arrived (RFC 7143 section 7.11).
     fn abort_missing(&mut self, pdu: &TaskManagementRequest) -> Answer {
-        let early = self.window.find_early(|h| {
-            matches!(&h.request, super::receive::Request::Scsi { command, .. } if command.itt == pdu.referenced_itt)
-        });
-        let missing = early.unwrap_or(pdu.ref_cmd_sn);
-        let in_window = !missing.is_before(self.window.expected()) && missing.is_before(pdu.cmd_sn);
-        match in_window && self.window.plug(missing) {
+        if self.window.find_early(|held| held.itt() == Some(pdu.referenced_itt)).is_some() {
+            return Answer::Rejected;
+        }
+        let missing = pdu.ref_cmd_sn;
+        match missing.is_before(pdu.cmd_sn) && self.window.plug(missing) {
             true => Answer::Complete,
             false => Answer::TaskDoesNotExist,
         }
@@ -148,7 +157,7 @@ impl Target {
     pub(super) fn abort_for_other(&mut self, now: Instant, scope: AbortScope) -> AbortId {
         let id = AbortId(self.next_abort);
         self.next_abort = self.next_abort.wrapping_add(1);
-        self.abort_where(scope);
+        self.abort_selected(|t| t.is_in(scope));
         self.wait(now, WaitFor::Other(id), |_, task| task.is_in(scope));
         self.settle();
         id
@@ -186,7 +195,7 @@ impl Target {
     fn answer_settled_management(&mut self) {
         let waits = &self.waits;
         let settled = |id: TaskId| !waits.iter().any(|w| w.what == WaitFor::Management(id));
-        let due: Vec<(TaskId, Answer)> = self
+        let due: Vec<_> = self
             .tasks
             .iter()
             .filter_map(|(id, task)| match task.body {
@@ -194,13 +203,13 @@ impl Target {
                 _ => None,
             })
             .collect();
+        let mut power_on = false;
         for (id, result) in due {
             let Some(task) = self.tasks.remove(id) else { continue };
-            if task.numbered {
-                self.window.open();
-            } else {
-                self.immediate = self.immediate.saturating_sub(1);
-            }
+            self.leave(task.place);
+            let cold = Function::TargetColdReset;
+            power_on |= result == Answer::Complete
+                && matches!(task.body, Body::Management { function, .. } if function == cold);
             let response = TaskManagementResponse {
                 result,
                 additional: [0; 3],
@@ -212,6 +221,10 @@ impl Target {
             if let Some(conn) = self.conn(task.conn).filter(|c| !c.closing) {
                 conn.push(response.emit(), Numbering::Advance);
             }
+        }
+        if power_on {
+            // RFC 7143 section 11.6.1. The other sessions are the caller's.
+            self.end_session(EndReason::Terminated);
         }
     }
 
@@ -231,10 +244,6 @@ impl Target {
         self.settle();
     }
 
-    fn abort_where(&mut self, scope: AbortScope) {
-        self.abort_selected(|t| t.is_in(scope));
-    }
-
     pub(super) fn abort_everything(&mut self) {
         self.abort_selected(|_| true);
     }
@@ -246,8 +255,7 @@ impl Target {
     fn abort_selected(&mut self, selected: impl Fn(&Task) -> bool) {
         let ids: Vec<_> = self.tasks.iter().filter(|(_, t)| selected(t)).map(|(id, _)| id).collect();
         for id in &ids {
-            // Requests that are no SCSI commands are not aborted.
-            let _ = self.abort_task(*id);
+            self.abort_task(*id);
         }
         for id in ids {
             self.end_if_over(id);
@@ -265,11 +273,7 @@ impl Target {
                 }
                 self.end_if_over(id);
             } else if let Some(task) = self.tasks.remove(id) {
-                if !task.numbered {
-                    self.immediate = self.immediate.saturating_sub(1);
-                } else {
-                    self.window.open();
-                }
+                self.leave(task.place);
                 self.waits
                     .retain(|w| !matches!(w.what, WaitFor::Management(t) | WaitFor::Logout(t) if t == id));
             }
@@ -281,7 +285,20 @@ impl Task {
     /// Whether an abort of `scope` concerns this task.
     fn is_in(&self, scope: AbortScope) -> bool {
         let Body::Scsi(scsi) = &self.body else { return false };
-        let over = scsi.aborted && scsi.phase == Phase::Dropped && scsi.incoming.is_quiet();
-        !over && (scope == AbortScope::All || scope == AbortScope::LogicalUnit(self.lun))
+        !scsi.is_over()
+            && match scope {
+                AbortScope::All => true,
+                AbortScope::LogicalUnit(lun) => same_unit(lun, self.lun),
+            }
     }
+
+    /// Whether the task came before a request numbered `sn`. An immediate one bears the number of the next.
+    fn is_older_than(&self, sn: CmdSn) -> bool {
+        self.cmd_sn.is_before(sn) || self.place == Place::Immediate && self.cmd_sn == sn
+    }
+}
+
+/// Whether two LUNs name one logical unit: the encodings of a small number differ (SAM-5 clause 4.7).
+fn same_unit(a: Lun, b: Lun) -> bool {
+    a == b || a.number().is_some() && a.number() == b.number()
 }

@@ -55,7 +55,8 @@ pub struct Target {
     conns: Vec<Conn>,
     next_conn: u32,
     window: CommandWindow<Held>,
-    immediate: u32,
+    immediate_commands: u32,
+    immediate_management: u32,
     tasks: Tasks,
     /// Commands to be handed out, in order.
     ready: VecDeque<TaskId>,
@@ -96,7 +97,8 @@ impl Target {
             conns: Vec::new(),
             next_conn: 0,
             window: CommandWindow::new(established.exp_cmd_sn, limits.queue_depth),
-            immediate: 0,
+            immediate_commands: 0,
+            immediate_management: 0,
             tasks: Tasks::default(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
@@ -165,16 +167,18 @@ impl Target {
     /// [`Misuse`] when the task is not the caller's, or has been asked already.
     pub fn accept(&mut self, task: TaskId, len: u32) -> Result<(), Misuse> {
         let (scsi, ..) = self.tasks.scsi_mut(task)?;
-        if !scsi.is_with_caller() {
-            return Err(Misuse::WrongState("accept: the task's payload was asked for already"));
-        }
         if scsi.aborted {
             // Nothing will come; the caller has an abort event waiting and has nothing running.
             self.drop_task(task);
             return Ok(());
         }
+        if !scsi.is_with_caller() {
+            return Err(Misuse::WrongState("accept: the task is not the caller's at the moment"));
+        }
+        if scsi.incoming.want(len) {
+            return Err(Misuse::WrongState("accept: the task's payload was asked for already"));
+        }
         scsi.phase = Phase::Collecting;
-        scsi.incoming.want(len);
         self.advance_collection(task);
         Ok(())
     }
@@ -186,12 +190,13 @@ impl Target {
     /// [`Misuse`] when the task is not the caller's.
     pub fn send_data(&mut self, task: TaskId, data: DataList) -> Result<(), Misuse> {
         let (scsi, ..) = self.tasks.scsi_mut(task)?;
+        if scsi.aborted {
+            return Ok(());
+        }
         if !scsi.is_with_caller() {
             return Err(Misuse::WrongState("send_data: the task is not the caller's at the moment"));
         }
-        if !scsi.aborted {
-            self.queue_data_in(task, data);
-        }
+        self.queue_data_in(task, data);
         Ok(())
     }
 
@@ -199,7 +204,7 @@ impl Target {
     /// been right: the residual count follows from it (zero for a command that failed before moving data).
     ///
     /// # Errors
-    /// [`Misuse`] when the task has ended or is waiting for nothing of the caller.
+    /// [`Misuse`] when the task has ended or is not the caller's, or when CHECK CONDITION lacks its sense data.
     pub fn complete(
         &mut self,
         task: TaskId,
@@ -207,14 +212,18 @@ impl Target {
         transfer_len: u32,
     ) -> Result<(), Misuse> {
         let (scsi, ..) = self.tasks.scsi_mut(task)?;
-        if !matches!(scsi.phase, Phase::WithCaller | Phase::Collecting) {
-            return Err(Misuse::UnknownTask);
-        }
         if scsi.aborted {
             self.drop_task(task);
             return Ok(());
         }
+        if !matches!(scsi.phase, Phase::WithCaller | Phase::Collecting) {
+            return Err(Misuse::WrongState("complete: the task is not the caller's at the moment"));
+        }
+        if response.status == scsi::Status::CHECK_CONDITION && response.sense.is_none() {
+            return Err(Misuse::InvalidArgument("CHECK CONDITION without sense data"));
+        }
         scsi.phase = Phase::Finished;
+        scsi.incoming.discard();
         scsi.completion = Some(Completion { response, transfer_len });
         self.finish_if_quiet(task);
         Ok(())
@@ -258,8 +267,8 @@ impl Target {
     }
 
     /// Ends the session now: its tasks are aborted and its connections closed. [`Event::Ended`] follows.
-    pub fn terminate(&mut self, now: Instant) {
-        self.end_session(now, EndReason::Terminated);
+    pub fn terminate(&mut self, _now: Instant) {
+        self.end_session(EndReason::Terminated);
     }
 
     /// Lets a connection take the place of the one that this session has or had (RFC 7143 section 6.3.4): the
@@ -271,12 +280,20 @@ impl Target {
         if self.ending.is_some() || !incoming.is_ready() {
             return Err(Misuse::WrongState("reinstate: the session is over, or the login is not complete"));
         }
+        let cid = match incoming.hello() {
+            Some(hello) if hello.tsih == self.tsih => hello.cid,
+            _ => return Err(Misuse::InvalidArgument("reinstate: a login that is not for this session")),
+        };
+        if self.conns.iter().any(|c| !c.closing && c.cid != cid) {
+            return Err(Misuse::InvalidArgument("reinstate: another connection of the session is up"));
+        }
         let established = incoming.finish(self.tsih)?;
         let old: Vec<_> = self.connections().collect();
         for conn in old {
-            self.drop_connection(now, conn);
+            self.drop_connection(conn);
             if let Some(conn) = self.conn(conn) {
                 conn.output.clear();
+                conn.login_response = None;
             }
         }
         self.retained_until = None;
@@ -316,7 +333,7 @@ impl Target {
         if let Some(command) = self.next_command() {
             return Some(Event::Command(command));
         }
-        if let Some(conn) = self.conns.iter_mut().find(|c| c.closing && !c.close_told && c.output.is_empty())
+        if let Some(conn) = self.conns.iter_mut().find(|c| c.closing && !c.close_told && c.is_sent())
         {
             conn.close_told = true;
             return Some(Event::Close(conn.id));

@@ -2,30 +2,45 @@
 
 use bytes::Bytes;
 
-use crate::link::{Pdu, Placement, Receiver, SegmentDigest};
+use crate::link::{Pdu, Placement, Receiver, SegmentDigest, TaskId};
 use crate::login::SessionType;
 use crate::session::{Arrival, ConnId, ConnState};
 use crate::wire::{
-    Bhs, CmdSn, DataSn, Itt, LogoutRequest, NopIn, NopOut, Opcode, Reject, RejectReason, ScsiCommand,
-    TaskManagementRequest, TextRequest, Ttt, additional_headers,
+    Bhs, CmdSn, DataSn, Itt, LogoutReason, LogoutRequest, NopIn, NopOut, Opcode, Reject, RejectReason,
+    TaskManagementRequest, TextRequest, Ttt,
 };
-use crate::{Instant, PeerError};
+use crate::{FrameError, Instant, PeerError};
 
 use super::event::EndReason;
 use super::output::Numbering;
-use super::{LATER, Target, bytes_of};
+use super::scsi_command::NewCommand;
+use super::task::Phase;
+use super::{LATER, NO_LUN, Target, bytes_of};
 
-/// A request that arrived before an earlier one.
+/// A request that arrived before one of a lower number.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) conn: ConnId,
-    pub(super) request: Request,
+    bhs: Bhs,
+    request: Request,
+}
+
+impl Held {
+    /// The tag of a request that is no SCSI command: those exist as tasks already.
+    pub(super) fn itt(&self) -> Option<Itt> {
+        match &self.request {
+            Request::Admitted(_) => None,
+            _ => Some(self.bhs.itt()),
+        }
+    }
 }
 
 /// A request that has a place in the order of commands.
 #[derive(Debug)]
-pub(super) enum Request {
-    Scsi { command: ScsiCommand, ahs: Bytes, data: Bytes },
+enum Request {
+    Scsi(NewCommand),
+    /// A SCSI command that is a task already.
+    Admitted(TaskId),
     TaskManagement(TaskManagementRequest),
     Text { request: TextRequest, data: Bytes },
     Logout(LogoutRequest),
@@ -33,17 +48,16 @@ pub(super) enum Request {
 }
 
 impl Request {
-    fn parse(pdu: &Pdu) -> Result<Option<Request>, crate::FrameError> {
-        let (bhs, data) = (&pdu.bhs, pdu.data.clone());
+    fn parse(pdu: &Pdu) -> Result<Option<Request>, FrameError> {
+        let bhs = &pdu.bhs;
         Ok(Some(match bhs.opcode() {
-            Opcode::ScsiCommand => {
-                additional_headers(&pdu.ahs).try_for_each(|h| h.map(drop))?;
-                Request::Scsi { command: ScsiCommand::parse(bhs)?, ahs: pdu.ahs.clone(), data }
-            }
+            Opcode::ScsiCommand => Request::Scsi(NewCommand::parse(pdu)?),
             Opcode::TaskManagementRequest => Request::TaskManagement(TaskManagementRequest::parse(bhs)?),
-            Opcode::TextRequest => Request::Text { request: TextRequest::parse(bhs)?, data },
+            Opcode::TextRequest => {
+                Request::Text { request: TextRequest::parse(bhs)?, data: pdu.data.clone() }
+            }
             Opcode::LogoutRequest => Request::Logout(LogoutRequest::parse(bhs)?),
-            Opcode::NopOut => Request::Nop { ping: NopOut::parse(bhs)?, data },
+            Opcode::NopOut => Request::Nop { ping: NopOut::parse(bhs)?, data: pdu.data.clone() },
             _ => return Ok(None),
         }))
     }
@@ -68,18 +82,17 @@ impl Target {
             let pdu = match rx.next_pdu(|_| Placement::Stage) {
                 Ok(Some(pdu)) => pdu,
                 Ok(None) => break,
-                Err(error) => return Err(self.fail(now, error.into())),
+                Err(error) => return Err(self.fail(error.into())),
             };
+            let discovery = self.is_discovery();
             if let Some(conn) = self.conn(id) {
                 conn.last_heard = now;
-                if self.is_discovery() {
+                if discovery {
                     // There is no ping to answer: whatever arrives ends the silence.
-                    if let Some(conn) = self.conn(id) {
-                        conn.ping = None;
-                    }
+                    conn.ping = None;
                 }
             }
-            self.on_pdu(now, id, pdu).map_err(|error| self.fail(now, error))?;
+            self.on_pdu(now, id, &pdu).map_err(|error| self.fail(error))?;
         }
         Ok(())
     }
@@ -92,34 +105,42 @@ impl Target {
     }
 
     /// The peer broke the protocol: RFC 7143 section 7.7 ends the session.
-    fn fail(&mut self, now: Instant, error: PeerError) -> PeerError {
-        self.end_session(now, EndReason::ProtocolError);
+    fn fail(&mut self, error: PeerError) -> PeerError {
+        self.end_session(EndReason::ProtocolError);
         error
     }
 
-    fn on_pdu(&mut self, now: Instant, id: ConnId, pdu: Pdu) -> Result<(), PeerError> {
+    /// A format error is told in a Reject and ends the session (RFC 7143 section 7.7).
+    fn on_pdu(&mut self, now: Instant, id: ConnId, pdu: &Pdu) -> Result<(), PeerError> {
+        self.judge_pdu(now, id, pdu).map_err(|error| {
+            self.reject(id, RejectReason::InvalidPduField, &pdu.bhs);
+            error.into()
+        })
+    }
+
+    fn judge_pdu(&mut self, now: Instant, id: ConnId, pdu: &Pdu) -> Result<(), FrameError> {
+        let opcode = pdu.bhs.opcode();
+        if self.is_discovery() && !matches!(opcode, Opcode::TextRequest | Opcode::LogoutRequest) {
+            // RFC 7143 section 4.3.
+            self.reject(id, RejectReason::ProtocolError, &pdu.bhs);
+            return Ok(());
+        }
         if pdu.digest == SegmentDigest::Bad {
             self.counters.digest_errors += 1;
-            if pdu.bhs.opcode() == Opcode::DataOut {
-                return self.on_data_out(id, &pdu);
+            if opcode == Opcode::DataOut {
+                return self.on_data_out(id, pdu);
             }
             // RFC 7143 section 7.8: the PDU is dropped; its CmdSN counts as not received (section 7.3).
             self.reject(id, RejectReason::DataDigestError, &pdu.bhs);
             return Ok(());
         }
-        if self.is_discovery() && !matches!(pdu.bhs.opcode(), Opcode::TextRequest | Opcode::LogoutRequest) {
-            // RFC 7143 section 4.3.
-            self.reject(id, RejectReason::ProtocolError, &pdu.bhs);
-            return Ok(());
-        }
-        match pdu.bhs.opcode() {
-            Opcode::DataOut => return self.on_data_out(id, &pdu),
-            Opcode::SnackRequest => self.reject(id, RejectReason::SnackReject, &pdu.bhs),
+        match opcode {
+            Opcode::DataOut => self.on_data_out(id, pdu)?,
+            Opcode::SnackRequest => self.on_snack(id, &pdu.bhs)?,
             Opcode::LoginRequest => self.reject(id, RejectReason::ProtocolError, &pdu.bhs),
-            _ => match Request::parse(&pdu) {
-                Ok(Some(request)) => self.on_request(now, id, &pdu.bhs, request),
-                Ok(None) => self.reject(id, RejectReason::CommandNotSupported, &pdu.bhs),
-                Err(_) => self.reject(id, RejectReason::InvalidPduField, &pdu.bhs),
+            _ => match Request::parse(pdu)? {
+                Some(request) => self.on_request(now, id, &pdu.bhs, request),
+                None => self.reject(id, RejectReason::CommandNotSupported, &pdu.bhs),
             },
         }
         Ok(())
@@ -136,72 +157,76 @@ impl Target {
             self.reject(id, reason, bhs);
             return;
         }
-        match arrival {
-            _ if immediate => self.deliver(now, id, request, bhs),
-            Arrival::Early => self.window.keep(bhs.cmd_sn(), Held { conn: id, request }),
-            _ => {
-                self.window.advance();
-                self.deliver(now, id, request, bhs);
-                while let Some(held) = self.window.next_ready() {
-                    let bhs = Bhs::new(Opcode::NopOut);
-                    self.deliver(now, held.conn, held.request, &bhs);
-                }
-            }
+        if arrival == Arrival::Early {
+            let request = match request {
+                Request::Scsi(new) => Request::Admitted(self.admit_scsi(id, new, Phase::Early)),
+                other => other,
+            };
+            self.window.keep(bhs.cmd_sn(), Held { conn: id, bhs: *bhs, request });
+            return;
+        }
+        if !immediate {
+            self.window.advance();
+        }
+        self.deliver(now, id, request, bhs);
+        // An immediate ABORT TASK may have filled a gap, too.
+        while let Some(held) = self.window.next_ready() {
+            self.deliver(now, held.conn, held.request, &held.bhs);
         }
         self.release_management(now);
     }
 
     /// What makes a request impossible before it is counted as received.
     fn screen(&mut self, id: ConnId, request: &Request, immediate: bool) -> Result<(), RejectReason> {
-        let in_logout = self.conn(id).is_none_or(|c| c.state == ConnState::InLogout);
-        if in_logout {
+        if self.conn(id).is_none_or(|c| c.state == ConnState::InLogout) {
             return Err(RejectReason::WaitingForLogout);
         }
         let itt = match request {
-            Request::Scsi { command, .. } => {
-                // RFC 7143 section 11.3.1.
-                if !command.write && !command.final_
-                    || !command.read && !command.write && command.expected_len != 0
-                {
-                    return Err(RejectReason::InvalidPduField);
-                }
-                command.itt
-            }
+            Request::Scsi(new) => new.pdu.itt,
             Request::TaskManagement(request) => request.itt,
-            Request::Logout(request) => request.itt,
-            // Text requests of one exchange share a tag; a ping is answered at once.
-            Request::Text { request, .. } => {
-                return if request.itt.is_reserved() { Err(RejectReason::InvalidPduField) } else { Ok(()) };
+            Request::Logout(request) => {
+                // RFC 7143 section 4.3.
+                if self.is_discovery() && request.reason != LogoutReason::CloseSession {
+                    return Err(RejectReason::ProtocolError);
+                }
+                request.itt
             }
-            Request::Nop { ping, .. } => {
-                return match ping.itt.is_reserved() && !immediate {
-                    // RFC 7143 section 11.18.1.
-                    true => Err(RejectReason::InvalidPduField),
-                    false => Ok(()),
-                };
-            }
+            // Requests of one exchange share a tag.
+            Request::Text { request, .. } if self.is_text_tag(id, request.itt) => return Ok(()),
+            Request::Text { request, .. } => request.itt,
+            Request::Nop { ping, .. } => ping.itt,
+            Request::Admitted(_) => return Ok(()),
         };
-        if itt.is_reserved() {
-            return Err(RejectReason::InvalidPduField);
-        }
         self.forget_abandoned(itt);
-        let held = |h: &Held| match &h.request {
-            Request::Scsi { command, .. } => command.itt == itt,
-            Request::TaskManagement(request) => request.itt == itt,
-            _ => false,
-        };
-        if self.tasks.find(itt).is_some() || self.window.find_early(held).is_some() {
+        let in_use = self.tasks.find(itt).is_some()
+            || self.window.find_early(|held| held.itt() == Some(itt)).is_some()
+            || !matches!(request, Request::Nop { .. }) && self.is_text_tag(id, itt);
+        if in_use {
             return Err(RejectReason::TaskInProgress);
         }
-        if immediate && self.immediate >= self.limits.immediate_requests {
+        // Counted apart, so that there is always room for a request to abort the others.
+        let (have, most) = match request {
+            Request::Scsi(_) => (self.immediate_commands, self.limits.immediate_requests.max(1)),
+            Request::TaskManagement(_) => (self.immediate_management, self.limits.immediate_requests.max(1)),
+            _ => return Ok(()),
+        };
+        if immediate && have >= most {
             return Err(RejectReason::TooManyImmediateCommands);
         }
         Ok(())
     }
 
+    fn is_text_tag(&mut self, id: ConnId, itt: Itt) -> bool {
+        self.conn(id).is_some_and(|c| c.text.as_ref().is_some_and(|text| text.itt() == itt))
+    }
+
     fn deliver(&mut self, now: Instant, id: ConnId, request: Request, bhs: &Bhs) {
         match request {
-            Request::Scsi { command, ahs, data } => self.on_scsi_command(id, command, &ahs, data),
+            Request::Scsi(new) => {
+                let task = self.admit_scsi(id, new, Phase::Queued);
+                self.queue_command(task);
+            }
+            Request::Admitted(task) => self.queue_command(task),
             Request::TaskManagement(request) => self.on_task_management(now, id, &request),
             Request::Logout(request) => self.on_logout(now, id, &request),
             Request::Text { request, data } => {
@@ -230,7 +255,7 @@ impl Target {
         }
         let len = data.len().min(conn.peer_max_segment as usize);
         let bhs = NopIn {
-            lun: ping.lun,
+            lun: NO_LUN,
             itt: ping.itt,
             ttt: Ttt::RESERVED,
             stat_sn: LATER,

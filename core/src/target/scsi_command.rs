@@ -5,20 +5,25 @@ use bytes::Bytes;
 use crate::link::{Pdu, SegmentDigest, TaskId};
 use crate::scsi::Cdb;
 use crate::session::ConnId;
-use crate::wire::{AdditionalHeader, CmdSn, DataOut, R2t, RejectReason, ScsiCommand, additional_headers};
-use crate::{Misuse, PeerError, scsi};
+use crate::wire::{
+    AdditionalHeader, Bhs, CmdSn, DataOut, R2t, R2tSn, RejectReason, ScsiCommand, SnackKind, SnackRequest,
+    additional_headers,
+};
+use crate::{DataList, FrameError};
 
+use super::data_in::fault_response;
 use super::data_out::{DataFault, DataOutState};
 use super::event::{Command, Event};
 use super::output::Numbering;
-use super::task::{Body, Completion, DataInState, Phase, Scsi, Task};
+use super::task::{Body, Completion, DataInState, Phase, Place, Scsi, Task};
 use super::{LATER, Target};
 
 impl Target {
-    pub(super) fn on_scsi_command(&mut self, conn: ConnId, pdu: ScsiCommand, ahs: &[u8], data: Bytes) {
+    /// Takes a SCSI command in. It exists from its arrival on, even if its turn has not come: Data-Out may follow.
+    pub(super) fn admit_scsi(&mut self, conn: ConnId, new: NewCommand, phase: Phase) -> TaskId {
+        let NewCommand { pdu, cdb, bidi_read, data } = new;
         self.counters.commands += 1;
         self.counters.bytes_out += data.len() as u64;
-        let (extended, bidi_read) = additional(ahs);
         let expected_out = if pdu.write { pdu.expected_len } else { 0 };
         let expected_in = match (pdu.read, pdu.write) {
             (true, false) => pdu.expected_len,
@@ -27,16 +32,16 @@ impl Target {
         };
         let incoming = DataOutState::new(expected_out, data, !pdu.final_, &self.parameters);
         if pdu.immediate {
-            self.immediate += 1;
+            self.immediate_commands += 1;
         }
         let task = self.tasks.insert(Task {
             conn,
             itt: pdu.itt,
             lun: pdu.lun,
             cmd_sn: pdu.cmd_sn,
-            numbered: !pdu.immediate,
+            place: if pdu.immediate { Place::Immediate } else { Place::Window },
             body: Body::Scsi(Box::new(Scsi {
-                phase: Phase::Queued,
+                phase,
                 aborted: false,
                 command: None,
                 expected_in,
@@ -44,6 +49,8 @@ impl Target {
                 incoming,
                 charged: 0,
                 outgoing: DataInState::default(),
+                next_sn: 0,
+                bidirectional: pdu.read && pdu.write,
                 completion: None,
             })),
         });
@@ -51,13 +58,23 @@ impl Target {
             scsi.command = Some(Command {
                 task,
                 lun: pdu.lun,
-                cdb: Cdb::with_rest(pdu.cdb, extended).unwrap_or_default(),
+                cdb,
                 attribute: pdu.attribute,
                 data_in: expected_in,
                 data_out: expected_out,
             });
         }
-        self.ready.push_back(task);
+        task
+    }
+
+    /// The turn of a command has come.
+    pub(super) fn queue_command(&mut self, task: TaskId) {
+        if let Ok((scsi, ..)) = self.tasks.scsi_mut(task) {
+            if !scsi.aborted {
+                scsi.phase = Phase::Queued;
+                self.ready.push_back(task);
+            }
+        }
     }
 
     /// Hands out the next command, unless its payload would not fit beside what waits to be sent already.
@@ -66,7 +83,11 @@ impl Target {
         let waiting: usize = self.conns.iter().map(|c| c.output.bytes() + c.backlog).sum();
         let busy = waiting + self.promised_in;
         let limit = self.limits.transmit_bytes;
-        let (scsi, ..) = self.tasks.scsi_mut(task).ok()?;
+        let Ok((scsi, ..)) = self.tasks.scsi_mut(task) else {
+            debug_assert!(false, "a task that has ended is still to be handed out");
+            self.ready.pop_front();
+            return None;
+        };
         let promise = scsi.expected_in as usize;
         if promise > 0 && busy > 0 && busy + promise > limit {
             return None;
@@ -78,45 +99,55 @@ impl Target {
         command
     }
 
-    pub(super) fn on_data_out(&mut self, conn: ConnId, pdu: &Pdu) -> Result<(), PeerError> {
-        let header = match DataOut::parse(&pdu.bhs) {
-            Ok(header) => header,
-            Err(_) => {
-                self.reject(conn, RejectReason::InvalidPduField, &pdu.bhs);
-                return Ok(());
-            }
-        };
+    pub(super) fn on_data_out(&mut self, conn: ConnId, pdu: &Pdu) -> Result<(), FrameError> {
+        let header = DataOut::parse(&pdu.bhs)?;
         if pdu.digest == SegmentDigest::Bad {
             self.reject(conn, RejectReason::DataDigestError, &pdu.bhs);
         }
         let in_order = self.parameters.data_pdu_in_order;
         let found = self.tasks.find(header.itt);
         let Some((task, Ok((scsi, task_conn, _, lun)))) = found.map(|t| (t, self.tasks.scsi_mut(t))) else {
-            // Payload for a task that was ended by a reset may still be on its way: not an error to answer.
+            // Payload for a task that was aborted may still be on its way: discarded without a word (RFC 7143
+            // section 10.7).
             return Ok(());
         };
         let known = task_conn == conn && scsi.incoming.is_open(header.ttt);
         // The LUN stands in a Data-Out only beside a tag of ours (RFC 7143 section 11.7.4).
         let right_lun = header.ttt.is_reserved() || header.lun == lun;
         if !known || !right_lun {
-            let unexpected = task_conn == conn && !scsi.aborted && scsi.phase != Phase::Finished;
-            if unexpected {
-                scsi.incoming.discard();
+            if scsi.aborted {
+                return Ok(());
+            }
+            if task_conn == conn {
+                scsi.incoming.fail(DataFault::Unexpected);
             }
             self.reject(conn, RejectReason::InvalidPduField, &pdu.bhs);
             self.advance_collection(task);
             return Ok(());
         }
         let len = pdu.bhs.data_segment_len();
-        let wanted = !scsi.aborted && scsi.phase != Phase::Finished;
         let data = (pdu.digest != SegmentDigest::Bad).then(|| pdu.data.clone());
         // What is wrong with the payload ends the task once the initiator has sent all of it.
         let _ = scsi.incoming.receive(&header, data, len, in_order);
-        if !wanted {
-            scsi.incoming.discard();
-        }
         self.counters.bytes_out += u64::from(len);
         self.advance_collection(task);
+        Ok(())
+    }
+
+    /// Nothing is ever sent again here (error recovery level 0). A task that misses data cannot succeed then
+    /// (RFC 7143 section 7.8).
+    pub(super) fn on_snack(&mut self, conn: ConnId, bhs: &Bhs) -> Result<(), FrameError> {
+        let snack = SnackRequest::parse(bhs)?;
+        self.reject(conn, RejectReason::SnackReject, bhs);
+        if !matches!(snack.kind, SnackKind::DataOrR2t | SnackKind::RData) {
+            return Ok(());
+        }
+        if let Some(task) = self.tasks.find(snack.itt) {
+            if let Ok((scsi, ..)) = self.tasks.scsi_mut(task) {
+                scsi.incoming.fail(DataFault::SnackRejected);
+            }
+            self.advance_collection(task);
+        }
         Ok(())
     }
 
@@ -137,7 +168,7 @@ impl Target {
             Phase::Collecting => self.solicit(task),
             Phase::Finished => self.finish_if_quiet(task),
             Phase::Dropped => self.end_if_over(task),
-            Phase::Queued | Phase::WithCaller => {}
+            Phase::Early | Phase::Queued | Phase::WithCaller => {}
         }
     }
 
@@ -145,14 +176,7 @@ impl Target {
     /// RFC 7143 section 11.4.7.2 lists.
     fn fail_collection(&mut self, task: TaskId) {
         let Ok((scsi, ..)) = self.tasks.scsi_mut(task) else { return };
-        let (code, qualifier) = match scsi.incoming.fault() {
-            Some(DataFault::Crc) => (0x47, 0x05),
-            Some(DataFault::Unexpected) => (0x0c, 0x0c),
-            Some(DataFault::IncorrectAmount) | None => (0x0c, 0x0d),
-        };
-        let additional = scsi::AdditionalSense { code, qualifier };
-        let sense = scsi::Sense::new(scsi::SenseKey::AbortedCommand, additional);
-        let response = scsi::Response::check_condition(&sense, scsi::SenseFormat::Fixed);
+        let response = fault_response(scsi.incoming.fault().unwrap_or(DataFault::Unexpected));
         scsi.phase = Phase::Finished;
         scsi.completion = Some(Completion { response, transfer_len: 0 });
         self.events.push_back(Event::Abort { task });
@@ -187,6 +211,8 @@ impl Target {
             let ttt = self.new_ttt();
             let Ok((scsi, conn, itt, lun)) = self.tasks.scsi_mut(task) else { return };
             let Some(request) = scsi.incoming.request(ttt, max_burst, max_r2t) else { return };
+            let r2t_sn = R2tSn(scsi.next_sn);
+            scsi.next_sn = scsi.next_sn.wrapping_add(1);
             let bhs = R2t {
                 lun,
                 itt,
@@ -194,7 +220,7 @@ impl Target {
                 stat_sn: LATER,
                 exp_cmd_sn: CmdSn(0),
                 max_cmd_sn: CmdSn(0),
-                r2t_sn: request.r2t_sn,
+                r2t_sn,
                 offset: request.offset,
                 len: request.len,
             };
@@ -247,12 +273,8 @@ impl Target {
 
     /// Takes a SCSI task out of the books.
     pub(super) fn end_scsi(&mut self, id: TaskId) {
-        let Some(Task { numbered, body: Body::Scsi(scsi), .. }) = self.tasks.remove(id) else { return };
-        if numbered {
-            self.window.open();
-        } else {
-            self.immediate = self.immediate.saturating_sub(1);
-        }
+        let Some(Task { place, body: Body::Scsi(scsi), .. }) = self.tasks.remove(id) else { return };
+        self.leave(place);
         if scsi.command.is_none() {
             self.promised_in -= scsi.expected_in as usize;
         }
@@ -263,16 +285,32 @@ impl Target {
         self.task_ended(id);
     }
 
+    /// Makes room for another request: one that had `place` has ended.
+    pub(super) fn leave(&mut self, place: Place) {
+        match place {
+            Place::Window => self.window.open(),
+            Place::Immediate => self.immediate_commands -= 1,
+            Place::ImmediateManagement => self.immediate_management -= 1,
+            Place::None => {}
+        }
+    }
+
     /// Marks a SCSI task as aborted and tells the caller, where it has to know.
-    pub(super) fn abort_task(&mut self, id: TaskId) -> Result<(), Misuse> {
-        let (scsi, ..) = self.tasks.scsi_mut(id)?;
+    pub(super) fn abort_task(&mut self, id: TaskId) {
+        let Some(Task { body: Body::Scsi(scsi), cmd_sn, place, .. }) = self.tasks.get_mut(id) else { return };
         if scsi.aborted {
-            return Ok(());
+            return;
         }
         scsi.aborted = true;
-        scsi.outgoing.last = None;
+        scsi.outgoing.pending = DataList::new();
         scsi.incoming.discard();
         match scsi.phase {
+            Phase::Early => {
+                // Its number counts as received, and makes room when its turn comes.
+                scsi.phase = Phase::Dropped;
+                *place = Place::None;
+                self.window.void(*cmd_sn);
+            }
             Phase::Queued => {
                 scsi.phase = Phase::Dropped;
                 self.ready.retain(|t| *t != id);
@@ -288,19 +326,40 @@ impl Target {
             }
             Phase::Dropped => {}
         }
-        Ok(())
+    }
+}
+
+/// A SCSI Command as it arrived.
+#[derive(Debug)]
+pub(super) struct NewCommand {
+    pub(super) pdu: ScsiCommand,
+    cdb: Cdb,
+    bidi_read: u32,
+    data: Bytes,
+}
+
+impl NewCommand {
+    pub(super) fn parse(pdu: &Pdu) -> Result<Self, FrameError> {
+        let command = ScsiCommand::parse(&pdu.bhs)?;
+        let (extended, bidi_read) = additional(&pdu.ahs)?;
+        if command.read && command.write && bidi_read.is_none() {
+            return Err(FrameError::MalformedAhs("a bidirectional command without its read length"));
+        }
+        let cdb = Cdb::with_rest(command.cdb, extended)
+            .ok_or(FrameError::MalformedAhs("an extended CDB of more than 260 bytes"))?;
+        Ok(NewCommand { pdu: command, cdb, bidi_read: bidi_read.unwrap_or(0), data: pdu.data.clone() })
     }
 }
 
 /// The extended CDB and the length of bidirectional input, as far as the headers carry them.
-fn additional(ahs: &[u8]) -> (Bytes, u32) {
-    let (mut extended, mut bidi_read) = (Bytes::new(), 0);
-    for header in additional_headers(ahs).map_while(Result::ok) {
-        match header {
+fn additional(ahs: &[u8]) -> Result<(Bytes, Option<u32>), FrameError> {
+    let (mut extended, mut bidi_read) = (Bytes::new(), None);
+    for header in additional_headers(ahs) {
+        match header? {
             AdditionalHeader::ExtendedCdb(rest) => extended = Bytes::copy_from_slice(rest),
-            AdditionalHeader::BidiReadLen(len) => bidi_read = len,
+            AdditionalHeader::BidiReadLen(len) => bidi_read = Some(len),
             AdditionalHeader::Unknown { .. } => {}
         }
     }
-    (extended, bidi_read)
+    Ok((extended, bidi_read))
 }

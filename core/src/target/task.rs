@@ -3,7 +3,7 @@
 use crate::Misuse;
 use crate::link::TaskId;
 use crate::session::ConnId;
-use crate::wire::{CmdSn, DataIn, DataSn, Itt, Lun, TaskManagementFunction};
+use crate::wire::{CmdSn, Itt, Lun, TaskManagementFunction};
 use crate::{DataList, scsi};
 
 use super::data_out::DataOutState;
@@ -16,9 +16,21 @@ pub(super) struct Task {
     pub(super) itt: Itt,
     pub(super) lun: Lun,
     pub(super) cmd_sn: CmdSn,
-    /// Whether its end opens the command window by one.
-    pub(super) numbered: bool,
+    pub(super) place: Place,
     pub(super) body: Body,
+}
+
+/// What the end of a task makes room in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// The command window.
+    Window,
+    /// The immediate requests that are no task management.
+    Immediate,
+    /// The immediate task management requests.
+    ImmediateManagement,
+    /// Nothing: it is not counted, or its room was given back already.
+    None,
 }
 
 #[derive(Debug)]
@@ -32,6 +44,8 @@ pub(super) enum Body {
 /// Who has a SCSI command at the moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
+    /// It arrived before a command of a lower number.
+    Early,
     /// It waits to be handed to the caller.
     Queued,
     /// The caller has it.
@@ -56,6 +70,10 @@ pub(super) struct Scsi {
     /// Bytes charged against the budget for solicited data.
     pub(super) charged: usize,
     pub(super) outgoing: DataInState,
+    /// DataSN or R2TSN of the next PDU that goes out; a bidirectional command has one series for both.
+    pub(super) next_sn: u32,
+    /// Whether the initiator set both R and W.
+    pub(super) bidirectional: bool,
     /// How it ended, while the initiator is still sending.
     pub(super) completion: Option<Completion>,
 }
@@ -69,9 +87,8 @@ pub(super) struct DataInState {
     pub(super) sent: u32,
     /// Bytes of the sequence under way.
     pub(super) burst: u32,
-    pub(super) data_sn: DataSn,
-    /// The last PDU, held back because the status may travel in it.
-    pub(super) last: Option<(DataIn, DataList)>,
+    /// What is not in a PDU yet: what more comes joins it, and the status may travel with the last of it.
+    pub(super) pending: DataList,
 }
 
 /// How a command ended.
@@ -184,7 +201,7 @@ mod tests {
             itt: Itt(itt),
             lun: Lun(0),
             cmd_sn: CmdSn(0),
-            numbered: true,
+            place: Place::Window,
             body: Body::Logout,
         }
     }

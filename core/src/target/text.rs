@@ -13,7 +13,7 @@ use crate::{DataList, Misuse};
 
 use super::event::{Event, SendTargets, TargetRecord};
 use super::output::Numbering;
-use super::task::{Body, Task};
+use super::task::{Body, Place, Task};
 use super::{LATER, NO_LUN, Target, bytes_of};
 
 const SEND_TARGETS: &str = "SendTargets";
@@ -33,11 +33,23 @@ pub(super) struct TextExchange {
     last_word: bool,
     /// The caller was asked for targets; what else is answered waits with it.
     asked: Option<TextWriter>,
+    /// Whether a group of keys was answered.
+    served: bool,
+}
+
+impl TextExchange {
+    pub(super) fn itt(&self) -> Itt {
+        self.itt
+    }
 }
 
 impl Target {
     /// A Text Request whose turn has come. `bhs` is its header, for a reject.
     pub(super) fn on_text(&mut self, id: ConnId, request: &TextRequest, data: &[u8], bhs: &Bhs) {
+        if self.conn(id).is_some_and(|c| c.text.as_ref().is_some_and(|t| t.asked.is_some())) {
+            // One Text Request at a time (RFC 7143 section 11.10). The one that is being answered is none the worse.
+            return self.reject(id, RejectReason::ProtocolError, bhs);
+        }
         if let Err(reason) = self.take_text(id, request, data) {
             if let Some(conn) = self.conn(id) {
                 // RFC 7143 section 7.12: nothing of a failed negotiation takes effect.
@@ -48,23 +60,33 @@ impl Target {
     }
 
     fn take_text(&mut self, id: ConnId, request: &TextRequest, data: &[u8]) -> Result<(), RejectReason> {
-        if request.continued && request.final_ {
-            return Err(RejectReason::ProtocolError);
-        }
+        let discovery = self.is_discovery();
         let exchange = self.exchange_of(id, request)?;
         exchange.received.push(data).map_err(|_| RejectReason::ProtocolError)?;
         exchange.last_word = request.final_;
         if request.continued {
+            if !exchange.unsent.is_empty() {
+                return Err(RejectReason::ProtocolError);
+            }
             self.send_text(id, TextWriter::new());
             return Ok(());
         }
-        if !exchange.unsent.is_empty() && exchange.received.is_empty() {
+        if !exchange.unsent.is_empty() {
+            // While an answer is being continued there is nothing to say (RFC 7143 section 6.2).
+            if !exchange.received.is_empty() {
+                return Err(RejectReason::ProtocolError);
+            }
             self.send_unsent(id);
             return Ok(());
         }
         let text = exchange.received.take();
         let pairs: Vec<_> =
             Pairs::parse(&text).collect::<Result<_, _>>().map_err(|_| RejectReason::ProtocolError)?;
+        if discovery && !exchange.served && !pairs.iter().any(|(key, _)| *key == SEND_TARGETS) {
+            // RFC 7143 section 4.3.
+            return Err(RejectReason::ProtocolError);
+        }
+        exchange.served = true;
         let answers = exchange.negotiation.answer(&pairs).map_err(|_| RejectReason::ProtocolError)?;
         let mut writer = TextWriter::new();
         answers.iter().for_each(|(key, value)| writer.pair(key, value));
@@ -85,11 +107,10 @@ impl Target {
             unsent: Bytes::new(),
             last_word: false,
             asked: None,
+            served: false,
         };
         let conn = self.conns.iter_mut().find(|c| c.id == id).ok_or(RejectReason::ProtocolError)?;
         match &conn.text {
-            // One Text Request at a time (RFC 7143 section 11.10).
-            Some(exchange) if exchange.asked.is_some() => return Err(RejectReason::ProtocolError),
             Some(exchange) if request.ttt == exchange.ttt && request.itt == exchange.itt => {}
             // The initiator may start anew (RFC 7143 section 6.4).
             _ if request.ttt.is_reserved() => conn.text = Some(fresh),
@@ -118,7 +139,7 @@ impl Target {
             itt: request.itt,
             lun: NO_LUN,
             cmd_sn: request.cmd_sn,
-            numbered: false,
+            place: Place::None,
             body: Body::SendTargets,
         });
         if let Some(exchange) = self.conn(id).and_then(|c| c.text.as_mut()) {

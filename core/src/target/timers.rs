@@ -4,12 +4,11 @@ use core::time::Duration;
 
 use crate::Instant;
 use crate::session::ConnId;
-use crate::wire::{CmdSn, Itt, NopIn};
 
-use super::connection::{Conn, Ping};
+use super::connection::{Conn, Ping, nop_in};
 use super::event::EndReason;
 use super::output::Numbering;
-use super::{LATER, NO_LUN, Target};
+use super::Target;
 
 /// What is due on a connection.
 enum Due {
@@ -30,7 +29,7 @@ impl Target {
 
     pub(super) fn act_on_time(&mut self, now: Instant) {
         if self.retained_until.is_some_and(|t| t <= now) {
-            self.end_session(now, EndReason::ConnectionLost);
+            self.end_session(EndReason::ConnectionLost);
         }
         self.give_up_waiting(now);
         let due: Vec<(ConnId, Due)> = self
@@ -42,7 +41,7 @@ impl Target {
         for (id, due) in due {
             match due {
                 Due::Ping => self.send_ping(id, now),
-                Due::Silent | Due::NotLoggedOut => self.end_session(now, EndReason::TimedOut),
+                Due::Silent | Due::NotLoggedOut => self.end_session(EndReason::TimedOut),
             }
         }
     }
@@ -67,7 +66,7 @@ impl Target {
         }
         let patience = if conn.answers_pings { self.limits.ping_timeout } else { self.limits.ping_grace };
         Some(match conn.ping {
-            Some(ping) => ping.sent + patience,
+            Some(ping) => ping.sent.max(conn.last_heard) + patience,
             None => conn.last_heard + self.limits.ping_interval,
         })
     }
@@ -80,14 +79,6 @@ impl Target {
         if discovery {
             return;
         }
-        let bhs = NopIn {
-            lun: NO_LUN,
-            itt: Itt::RESERVED,
-            ttt,
-            stat_sn: LATER,
-            exp_cmd_sn: CmdSn(0),
-            max_cmd_sn: CmdSn(0),
-        };
-        conn.push(bhs.emit(), Numbering::Show);
+        conn.push(nop_in(ttt), Numbering::Show);
     }
 }
