@@ -93,7 +93,7 @@ interop() {
     step "interop: bench smoke (data verified)" "$python_found" interop/bench.py --rounds 1 --seconds 1 --size 64M
 }
 
-command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.88 or newer, https://rustup.rs" >&2; exit 1; }
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.88 or newer" >&2; exit 1; }
 python_found=$(python_command)
 
 step "format" cargo fmt --all --check
