@@ -165,6 +165,7 @@ pub mod node;
 pub mod scsi;
 pub mod serve;
 pub mod session;
+pub mod simple;
 pub mod target;
 pub mod time;
 pub mod wire;

@@ -2,6 +2,8 @@
 
 use core::net::SocketAddr;
 
+use thiserror::Error;
+
 use super::portal::group_at;
 use super::{ConfigError, IscsiName, LunMap, NodeConfig, Service, TargetConfig};
 use crate::login::{Admission, Authentication, Hello, SessionType};
@@ -14,7 +16,8 @@ pub struct Node {
 }
 
 /// Why a login ends here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("login refused with status {:#06x}: {why}", status.0)]
 pub struct Refusal {
     /// What the initiator is told.
     pub status: LoginStatus,

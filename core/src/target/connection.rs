@@ -3,8 +3,8 @@
 use crate::link::Transmitter;
 use crate::session::{ConnEvent, ConnId, ConnState};
 use crate::wire::{
-    AsyncEvent, AsyncMessage, Bhs, Cid, CmdSn, Itt, LoginResponse, LogoutReason, LogoutResponse, LogoutResult,
-    NopIn, Ttt,
+    AsyncEvent, AsyncMessage, Bhs, Cid, CmdSn, Itt, LoginResponse, LogoutReason, LogoutResponse,
+    LogoutResult, NopIn, Ttt,
 };
 use crate::{DataList, Instant};
 
@@ -328,13 +328,6 @@ impl Target {
 
 /// A NOP-In that answers nothing. It wants an answer if `ttt` is a tag.
 pub(super) fn nop_in(ttt: Ttt) -> Bhs {
-    NopIn {
-        lun: NO_LUN,
-        itt: Itt::RESERVED,
-        ttt,
-        stat_sn: LATER,
-        exp_cmd_sn: CmdSn(0),
-        max_cmd_sn: CmdSn(0),
-    }
-    .emit()
+    NopIn { lun: NO_LUN, itt: Itt::RESERVED, ttt, stat_sn: LATER, exp_cmd_sn: CmdSn(0), max_cmd_sn: CmdSn(0) }
+        .emit()
 }

@@ -333,8 +333,7 @@ impl Target {
         if let Some(command) = self.next_command() {
             return Some(Event::Command(command));
         }
-        if let Some(conn) = self.conns.iter_mut().find(|c| c.closing && !c.close_told && c.is_sent())
-        {
+        if let Some(conn) = self.conns.iter_mut().find(|c| c.closing && !c.close_told && c.is_sent()) {
             conn.close_told = true;
             return Some(Event::Close(conn.id));
         }

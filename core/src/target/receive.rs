@@ -42,9 +42,15 @@ enum Request {
     /// A SCSI command that is a task already.
     Admitted(TaskId),
     TaskManagement(TaskManagementRequest),
-    Text { request: TextRequest, data: Bytes },
+    Text {
+        request: TextRequest,
+        data: Bytes,
+    },
     Logout(LogoutRequest),
-    Nop { ping: NopOut, data: Bytes },
+    Nop {
+        ping: NopOut,
+        data: Bytes,
+    },
 }
 
 impl Request {

@@ -5,10 +5,10 @@ use core::time::Duration;
 use crate::Instant;
 use crate::session::ConnId;
 
+use super::Target;
 use super::connection::{Conn, Ping, nop_in};
 use super::event::EndReason;
 use super::output::Numbering;
-use super::Target;
 
 /// What is due on a connection.
 enum Due {
