@@ -21,7 +21,8 @@ pub struct Limits {
     pub login_segment: u32,
     /// Commands of one session that may be outstanding: MaxCmdSN follows it.
     pub queue_depth: u32,
-    /// Immediate requests beyond the command window that one session may have outstanding.
+    /// Immediate requests beyond the command window that one session may have outstanding: so many commands, and so
+    /// many task management functions, which a flood of commands must not keep out.
     pub immediate_requests: u32,
     /// Bytes of solicited Data-Out that R2Ts of one session may have asked for at one time. A single
     /// command larger than this is served alone.

@@ -109,7 +109,8 @@ impl Target {
 
     pub(super) fn transmit_on(&mut self, _now: Instant, id: ConnId, tx: &mut Transmitter) {
         let (expected, max) = (self.window.expected(), self.window.max());
-        let discovery = self.is_discovery();
+        // A response that is being worked on will tell of the window.
+        let told_soon = self.is_discovery() || self.tasks.management() > self.delayed.len();
         let Some(conn) = self.conn(id) else { return };
         if let Some((mut response, text)) = conn.login_response.take() {
             response.exp_cmd_sn = expected;
@@ -119,11 +120,14 @@ impl Target {
         if let Some((header, data)) = conn.transmitter_setup.take() {
             tx.set_digests(header, data);
         }
-        if conn.told_max != max && conn.output.is_empty() && !conn.closing && !discovery {
+        let told_soon = told_soon || conn.closing || conn.state == ConnState::InLogout;
+        if conn.told_max != max && conn.output.is_empty() && !told_soon {
             // RFC 7143 section 11.4.11: there is nothing else that would tell.
             conn.push(nop_in(Ttt::RESERVED), Numbering::Show);
         }
-        conn.told_max = max;
+        if !conn.output.is_empty() {
+            conn.told_max = max;
+        }
         conn.output.transmit(tx, expected, max);
         conn.backlog = tx.queued();
     }
@@ -205,6 +209,7 @@ impl Target {
             LogoutReason::CloseConnection if request.cid == own_cid => None,
             LogoutReason::CloseConnection => Some(LogoutResult::CidNotFound),
             LogoutReason::RemoveConnectionForRecovery => Some(LogoutResult::RecoveryNotSupported),
+            // Those are rejected on arrival.
             LogoutReason::Unknown(_) => Some(LogoutResult::CleanupFailed),
         };
         if let Some(result) = refusal {

@@ -3,7 +3,7 @@
 use crate::link::TaskId;
 use crate::session::ConnId;
 use crate::wire::{
-    CmdSn, Lun, TaskManagementFunction as Function, TaskManagementRequest, TaskManagementResponse,
+    CmdSn, Itt, Lun, TaskManagementFunction as Function, TaskManagementRequest, TaskManagementResponse,
     TaskManagementResult as Answer,
 };
 use crate::{Instant, Misuse};
@@ -60,7 +60,11 @@ impl Target {
                 }
                 None
             }
-            Function::TaskReassign => Some(Answer::TaskAllegianceReassignmentNotSupported),
+            // RFC 7143 section 11.5.1: only SCSI commands could be reassigned at all.
+            Function::TaskReassign => match self.is_other_task(conn, pdu.referenced_itt) {
+                true => Some(Answer::Rejected),
+                false => Some(Answer::TaskAllegianceReassignmentNotSupported),
+            },
             _ => Some(Answer::NotSupported),
         };
         if let Some(answer) = answer {
@@ -131,6 +135,12 @@ impl Target {
         }
     }
 
+    /// Whether the tag is of something that is no SCSI command.
+    fn is_other_task(&mut self, conn: ConnId, itt: Itt) -> bool {
+        let task = self.tasks.find(itt).and_then(|id| self.tasks.get(id));
+        task.is_some_and(|task| !matches!(task.body, Body::Scsi(_))) || self.is_text_tag(conn, itt)
+    }
+
     /// The referenced task is not here: it was answered, or it has not arrived (RFC 7143 section 7.11).
     fn abort_missing(&mut self, pdu: &TaskManagementRequest) -> Answer {
         if self.window.find_early(|held| held.itt() == Some(pdu.referenced_itt)).is_some() {
@@ -187,7 +197,7 @@ impl Target {
                 WaitFor::Other(id) => self.events.push_back(Event::TasksAborted(id)),
             }
         }
-        if self.tasks.has_management() {
+        if self.tasks.management() > 0 {
             self.answer_settled_management();
         }
     }

@@ -69,7 +69,7 @@ pub struct Target {
     solicit: VecDeque<TaskId>,
     solicited: usize,
     /// Bytes that the commands with the caller may yet send.
-    promised_in: usize,
+    promised_in: u64,
     next_ttt: Ttt,
     /// While there is no connection: until when the session waits for one.
     retained_until: Option<Instant>,
@@ -201,7 +201,11 @@ impl Target {
     }
 
     /// Ends a command. `transfer_len` is the number of bytes that it would have moved had the initiator's expectation
-    /// been right: the residual count follows from it (zero for a command that failed before moving data).
+    /// been right: the residual count follows from it (zero for a command that failed before moving data). Of a
+    /// bidirectional command it counts the write part; the read part is what was sent.
+    ///
+    /// Where the initiator broke the rules for the payload of the command, GOOD becomes the CHECK CONDITION that
+    /// RFC 7143 section 11.4.7.2 lists for that.
     ///
     /// # Errors
     /// [`Misuse`] when the task has ended or is not the caller's, or when CHECK CONDITION lacks its sense data.

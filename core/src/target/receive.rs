@@ -188,11 +188,14 @@ impl Target {
             return Err(RejectReason::WaitingForLogout);
         }
         let itt = match request {
+            // RFC 7143 section 11.
+            Request::Scsi(new) if new.has_reserved_code() => return Err(RejectReason::ProtocolError),
             Request::Scsi(new) => new.pdu.itt,
             Request::TaskManagement(request) => request.itt,
             Request::Logout(request) => {
-                // RFC 7143 section 4.3.
-                if self.is_discovery() && request.reason != LogoutReason::CloseSession {
+                // RFC 7143 sections 11 and 4.3.
+                let reserved = matches!(request.reason, LogoutReason::Unknown(_));
+                if reserved || self.is_discovery() && request.reason != LogoutReason::CloseSession {
                     return Err(RejectReason::ProtocolError);
                 }
                 request.itt
@@ -203,8 +206,7 @@ impl Target {
             Request::Nop { ping, .. } => ping.itt,
             Request::Admitted(_) => return Ok(()),
         };
-        self.forget_abandoned(itt);
-        let in_use = self.tasks.find(itt).is_some()
+        let in_use = self.has_task(itt)
             || self.window.find_early(|held| held.itt() == Some(itt)).is_some()
             || !matches!(request, Request::Nop { .. }) && self.is_text_tag(id, itt);
         if in_use {
@@ -222,7 +224,7 @@ impl Target {
         Ok(())
     }
 
-    fn is_text_tag(&mut self, id: ConnId, itt: Itt) -> bool {
+    pub(super) fn is_text_tag(&mut self, id: ConnId, itt: Itt) -> bool {
         self.conn(id).is_some_and(|c| c.text.as_ref().is_some_and(|text| text.itt() == itt))
     }
 
@@ -236,10 +238,10 @@ impl Target {
             Request::TaskManagement(request) => self.on_task_management(now, id, &request),
             Request::Logout(request) => self.on_logout(now, id, &request),
             Request::Text { request, data } => {
-                if !request.immediate {
+                let waits = self.on_text(id, &request, &data, bhs);
+                if !request.immediate && !waits {
                     self.window.open();
                 }
-                self.on_text(id, &request, &data, bhs);
             }
             Request::Nop { ping, data } => {
                 if !ping.immediate {
@@ -281,10 +283,11 @@ impl Target {
         conn.output.push(bhs.emit(), bytes_of(header), Numbering::Advance);
     }
 
-    /// A tag of a task that was aborted and only waits for payload that may never come is free to be used again.
-    fn forget_abandoned(&mut self, itt: Itt) {
-        if let Some(task) = self.tasks.find(itt) {
-            self.end_if_abandoned(task);
-        }
+    /// Whether a tag is in use. That of a task that was aborted and only waits for payload that may never come is free
+    /// to be used again.
+    fn has_task(&mut self, itt: Itt) -> bool {
+        let Some(task) = self.tasks.find(itt) else { return false };
+        self.end_if_abandoned(task);
+        self.tasks.get(task).is_some()
     }
 }

@@ -7,7 +7,7 @@ use crate::scsi::Cdb;
 use crate::session::ConnId;
 use crate::wire::{
     AdditionalHeader, Bhs, CmdSn, DataOut, R2t, R2tSn, RejectReason, ScsiCommand, SnackKind, SnackRequest,
-    additional_headers,
+    TaskAttribute, additional_headers,
 };
 use crate::{DataList, FrameError};
 
@@ -21,7 +21,7 @@ use super::{LATER, Target};
 impl Target {
     /// Takes a SCSI command in. It exists from its arrival on, even if its turn has not come: Data-Out may follow.
     pub(super) fn admit_scsi(&mut self, conn: ConnId, new: NewCommand, phase: Phase) -> TaskId {
-        let NewCommand { pdu, cdb, bidi_read, data } = new;
+        let NewCommand { pdu, cdb, bidi_read, data, .. } = new;
         self.counters.commands += 1;
         self.counters.bytes_out += data.len() as u64;
         let expected_out = if pdu.write { pdu.expected_len } else { 0 };
@@ -69,26 +69,25 @@ impl Target {
 
     /// The turn of a command has come.
     pub(super) fn queue_command(&mut self, task: TaskId) {
-        if let Ok((scsi, ..)) = self.tasks.scsi_mut(task) {
-            if !scsi.aborted {
-                scsi.phase = Phase::Queued;
-                self.ready.push_back(task);
-            }
+        match self.tasks.scsi_mut(task) {
+            Ok((scsi, ..)) if !scsi.aborted => scsi.phase = Phase::Queued,
+            _ => return,
         }
+        self.ready.push_back(task);
     }
 
     /// Hands out the next command, unless its payload would not fit beside what waits to be sent already.
     pub(super) fn next_command(&mut self) -> Option<Command> {
         let task = *self.ready.front()?;
         let waiting: usize = self.conns.iter().map(|c| c.output.bytes() + c.backlog).sum();
-        let busy = waiting + self.promised_in;
-        let limit = self.limits.transmit_bytes;
+        let busy = waiting as u64 + self.promised_in;
+        let limit = self.limits.transmit_bytes as u64;
         let Ok((scsi, ..)) = self.tasks.scsi_mut(task) else {
             debug_assert!(false, "a task that has ended is still to be handed out");
             self.ready.pop_front();
             return None;
         };
-        let promise = scsi.expected_in as usize;
+        let promise = u64::from(scsi.expected_in);
         if promise > 0 && busy > 0 && busy + promise > limit {
             return None;
         }
@@ -138,7 +137,11 @@ impl Target {
     /// (RFC 7143 section 7.8).
     pub(super) fn on_snack(&mut self, conn: ConnId, bhs: &Bhs) -> Result<(), FrameError> {
         let snack = SnackRequest::parse(bhs)?;
-        self.reject(conn, RejectReason::SnackReject, bhs);
+        let reason = match snack.kind {
+            SnackKind::Unknown(_) => RejectReason::ProtocolError,
+            _ => RejectReason::SnackReject,
+        };
+        self.reject(conn, reason, bhs);
         if !matches!(snack.kind, SnackKind::DataOrR2t | SnackKind::RData) {
             return Ok(());
         }
@@ -193,14 +196,14 @@ impl Target {
         }
         if scsi.charged == 0 {
             let waits_its_turn = self.solicit.front().is_some_and(|t| *t != task);
-            if waits_its_turn || (self.solicited > 0 && self.solicited + amount > limit) {
+            if waits_its_turn || (self.solicited > 0 && self.solicited.saturating_add(amount) > limit) {
                 if !self.solicit.contains(&task) {
                     self.solicit.push_back(task);
                 }
                 return;
             }
             scsi.charged = amount;
-            self.solicited += amount;
+            self.solicited = self.solicited.saturating_add(amount);
         }
         self.send_r2ts(task);
     }
@@ -232,7 +235,7 @@ impl Target {
 
     /// Gives back what a task was charged, and lets those that waited for it go on.
     pub(super) fn release_charge(&mut self, charged: usize) {
-        self.solicited -= charged;
+        self.solicited = self.solicited.saturating_sub(charged);
         while let Some(task) = self.solicit.front().copied() {
             let waiting = matches!(self.tasks.scsi_mut(task), Ok((s, ..)) if s.phase == Phase::Collecting);
             if waiting {
@@ -263,12 +266,11 @@ impl Target {
 
     /// Ends an aborted task that waits for nothing but payload that nobody wants.
     pub(super) fn end_if_abandoned(&mut self, task: TaskId) {
-        if let Ok((scsi, ..)) = self.tasks.scsi_mut(task) {
-            if scsi.aborted && scsi.phase == Phase::Dropped {
-                scsi.incoming.silence();
-                self.end_if_over(task);
-            }
+        match self.tasks.scsi_mut(task) {
+            Ok((scsi, ..)) if scsi.aborted && scsi.phase == Phase::Dropped => scsi.incoming.silence(),
+            _ => return,
         }
+        self.end_if_over(task);
     }
 
     /// Takes a SCSI task out of the books.
@@ -276,7 +278,7 @@ impl Target {
         let Some(Task { place, body: Body::Scsi(scsi), .. }) = self.tasks.remove(id) else { return };
         self.leave(place);
         if scsi.command.is_none() {
-            self.promised_in -= scsi.expected_in as usize;
+            self.promised_in -= u64::from(scsi.expected_in);
         }
         self.solicit.retain(|t| *t != id);
         if scsi.charged > 0 {
@@ -335,31 +337,53 @@ pub(super) struct NewCommand {
     pub(super) pdu: ScsiCommand,
     cdb: Cdb,
     bidi_read: u32,
+    /// Whether there is a header of a kind that RFC 7143 reserves.
+    unknown_header: bool,
     data: Bytes,
 }
 
 impl NewCommand {
     pub(super) fn parse(pdu: &Pdu) -> Result<Self, FrameError> {
         let command = ScsiCommand::parse(&pdu.bhs)?;
-        let (extended, bidi_read) = additional(&pdu.ahs)?;
+        let Additional { extended, bidi_read, unknown } = Additional::parse(&pdu.ahs)?;
         if command.read && command.write && bidi_read.is_none() {
             return Err(FrameError::MalformedAhs("a bidirectional command without its read length"));
         }
         let cdb = Cdb::with_rest(command.cdb, extended)
             .ok_or(FrameError::MalformedAhs("an extended CDB of more than 260 bytes"))?;
-        Ok(NewCommand { pdu: command, cdb, bidi_read: bidi_read.unwrap_or(0), data: pdu.data.clone() })
+        Ok(NewCommand {
+            pdu: command,
+            cdb,
+            bidi_read: bidi_read.unwrap_or(0),
+            unknown_header: unknown,
+            data: pdu.data.clone(),
+        })
+    }
+
+    /// Whether a field has a code that is reserved: a protocol error (RFC 7143 section 11).
+    pub(super) fn has_reserved_code(&self) -> bool {
+        self.unknown_header || matches!(self.pdu.attribute, TaskAttribute::Unknown(_))
     }
 }
 
-/// The extended CDB and the length of bidirectional input, as far as the headers carry them.
-fn additional(ahs: &[u8]) -> Result<(Bytes, Option<u32>), FrameError> {
-    let (mut extended, mut bidi_read) = (Bytes::new(), None);
-    for header in additional_headers(ahs) {
-        match header? {
-            AdditionalHeader::ExtendedCdb(rest) => extended = Bytes::copy_from_slice(rest),
-            AdditionalHeader::BidiReadLen(len) => bidi_read = Some(len),
-            AdditionalHeader::Unknown { .. } => {}
+/// What additional header segments carry.
+#[derive(Default)]
+struct Additional {
+    extended: Bytes,
+    bidi_read: Option<u32>,
+    unknown: bool,
+}
+
+impl Additional {
+    fn parse(ahs: &[u8]) -> Result<Self, FrameError> {
+        let mut all = Additional::default();
+        for header in additional_headers(ahs) {
+            match header? {
+                AdditionalHeader::ExtendedCdb(rest) => all.extended = Bytes::copy_from_slice(rest),
+                AdditionalHeader::BidiReadLen(len) => all.bidi_read = Some(len),
+                AdditionalHeader::Unknown { .. } => all.unknown = true,
+            }
         }
+        Ok(all)
     }
-    Ok((extended, bidi_read))
 }

@@ -174,9 +174,9 @@ impl Tasks {
         Some(TaskId { index: index as u32, generation: self.slots[index].generation })
     }
 
-    /// Whether a task management request is among them.
-    pub(super) fn has_management(&self) -> bool {
-        self.management > 0
+    /// How many task management requests are among them.
+    pub(super) fn management(&self) -> usize {
+        self.management
     }
 
     pub(super) fn len(&self) -> usize {

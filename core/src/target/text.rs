@@ -44,22 +44,25 @@ impl TextExchange {
 }
 
 impl Target {
-    /// A Text Request whose turn has come. `bhs` is its header, for a reject.
-    pub(super) fn on_text(&mut self, id: ConnId, request: &TextRequest, data: &[u8], bhs: &Bhs) {
+    /// A Text Request whose turn has come. `bhs` is its header, for a reject. Returns whether the request waits for
+    /// the caller.
+    pub(super) fn on_text(&mut self, id: ConnId, request: &TextRequest, data: &[u8], bhs: &Bhs) -> bool {
         if self.conn(id).is_some_and(|c| c.text.as_ref().is_some_and(|t| t.asked.is_some())) {
             // One Text Request at a time (RFC 7143 section 11.10). The one that is being answered is none the worse.
-            return self.reject(id, RejectReason::ProtocolError, bhs);
+            self.reject(id, RejectReason::ProtocolError, bhs);
+            return false;
         }
-        if let Err(reason) = self.take_text(id, request, data) {
+        self.take_text(id, request, data).unwrap_or_else(|reason| {
             if let Some(conn) = self.conn(id) {
                 // RFC 7143 section 7.12: nothing of a failed negotiation takes effect.
                 conn.text = None;
             }
             self.reject(id, reason, bhs);
-        }
+            false
+        })
     }
 
-    fn take_text(&mut self, id: ConnId, request: &TextRequest, data: &[u8]) -> Result<(), RejectReason> {
+    fn take_text(&mut self, id: ConnId, request: &TextRequest, data: &[u8]) -> Result<bool, RejectReason> {
         let discovery = self.is_discovery();
         let exchange = self.exchange_of(id, request)?;
         exchange.received.push(data).map_err(|_| RejectReason::ProtocolError)?;
@@ -69,7 +72,7 @@ impl Target {
                 return Err(RejectReason::ProtocolError);
             }
             self.send_text(id, TextWriter::new());
-            return Ok(());
+            return Ok(false);
         }
         if !exchange.unsent.is_empty() {
             // While an answer is being continued there is nothing to say (RFC 7143 section 6.2).
@@ -77,7 +80,7 @@ impl Target {
                 return Err(RejectReason::ProtocolError);
             }
             self.send_unsent(id);
-            return Ok(());
+            return Ok(false);
         }
         let text = exchange.received.take();
         let pairs: Vec<_> =
@@ -91,10 +94,12 @@ impl Target {
         let mut writer = TextWriter::new();
         answers.iter().for_each(|(key, value)| writer.pair(key, value));
         match pairs.iter().find(|(key, _)| *key == SEND_TARGETS) {
-            Some((_, which)) => self.on_send_targets(id, request, which, writer),
-            None => self.send_text(id, writer),
+            Some((_, which)) => Ok(self.on_send_targets(id, request, which, writer)),
+            None => {
+                self.send_text(id, writer);
+                Ok(false)
+            }
         }
-        Ok(())
     }
 
     /// The exchange that a request belongs to: the one under way, or a new one.
@@ -119,7 +124,14 @@ impl Target {
         conn.text.as_mut().ok_or(RejectReason::ProtocolError)
     }
 
-    fn on_send_targets(&mut self, id: ConnId, request: &TextRequest, which: &str, mut writer: TextWriter) {
+    /// Asks the caller, or refuses; returns which.
+    fn on_send_targets(
+        &mut self,
+        id: ConnId,
+        request: &TextRequest,
+        which: &str,
+        mut writer: TextWriter,
+    ) -> bool {
         let own = self.hello.target.as_deref();
         let which = match which {
             "All" if self.is_discovery() => SendTargets::All,
@@ -131,7 +143,8 @@ impl Target {
             // with one target learns of no other.
             _ => {
                 writer.pair(SEND_TARGETS, "Reject");
-                return self.send_text(id, writer);
+                self.send_text(id, writer);
+                return false;
             }
         };
         let task = self.tasks.insert(Task {
@@ -139,13 +152,14 @@ impl Target {
             itt: request.itt,
             lun: NO_LUN,
             cmd_sn: request.cmd_sn,
-            place: Place::None,
+            place: if request.immediate { Place::None } else { Place::Window },
             body: Body::SendTargets,
         });
         if let Some(exchange) = self.conn(id).and_then(|c| c.text.as_mut()) {
             exchange.asked = Some(writer);
         }
         self.events.push_back(Event::SendTargets { request: task, which });
+        true
     }
 
     pub(super) fn finish_send_targets(
@@ -153,11 +167,12 @@ impl Target {
         request: TaskId,
         targets: &[TargetRecord],
     ) -> Result<(), Misuse> {
-        let conn = match self.tasks.get(request) {
-            Some(Task { body: Body::SendTargets, conn, .. }) => *conn,
+        let (conn, place) = match self.tasks.get(request) {
+            Some(Task { body: Body::SendTargets, conn, place, .. }) => (*conn, *place),
             _ => return Err(Misuse::UnknownTask),
         };
         self.tasks.remove(request);
+        self.leave(place);
         let limit = self.limits.text_answer_bytes;
         let exchange = self.conn(conn).and_then(|c| c.text.as_mut());
         let Some(mut writer) = exchange.and_then(|e| e.asked.take()) else { return Ok(()) };
