@@ -7,7 +7,7 @@
 use crate::disk::{self, LogicalUnit, NexusId, Op, Outcome, Reply, Request, Resume, Step};
 use crate::link::TaskId;
 use crate::node::{LunMap, UnitId};
-use crate::scsi::Cdb;
+use crate::scsi::{Cdb, Response};
 use crate::target::{Command, Event, Target};
 use crate::wire::Lun;
 use crate::{DataList, Misuse};
@@ -63,12 +63,15 @@ pub struct Service {
     luns: LunMap,
     /// Commands that wait for payload, by the index of their task.
     waiting: Vec<Option<(TaskId, UnitId, disk::Task)>>,
+    /// Commands that were aborted while storage had them, by the index of their task. Marks of tasks that have ended
+    /// stay until the index is used again; the generation in the id keeps them from meaning another task.
+    aborted: Vec<Option<TaskId>>,
 }
 
 impl Service {
     /// Serves the units that `luns` maps, to the initiator that `nexus` names.
     pub fn new(nexus: NexusId, luns: LunMap) -> Self {
-        Service { nexus, luns, waiting: Vec::new() }
+        Service { nexus, luns, waiting: Vec::new(), aborted: Vec::new() }
     }
 
     /// The nexus that commands come from.
@@ -87,14 +90,17 @@ impl Service {
             Event::Command(command) => self.start(target, units, &command),
             Event::Data { task, data } => self.data_arrived(target, units, task, data),
             Event::Abort { task } => {
-                self.take_waiting(task);
+                if self.take_waiting(task).is_none() {
+                    put(&mut self.aborted, task, task);
+                }
                 Handled::Done
             }
             other => Handled::Other(other),
         }
     }
 
-    /// Goes on with a command whose work has been carried out.
+    /// Goes on with a command whose work has been carried out. One that was aborted meanwhile ends here, so that a
+    /// command of many steps stops at the next of them.
     pub fn finish(
         &mut self,
         target: &mut Target,
@@ -103,6 +109,10 @@ impl Service {
         outcome: Outcome,
     ) -> Option<Work> {
         let Ticket { task, unit, step } = ticket;
+        if take(&mut self.aborted, task, |aborted| *aborted).is_some() {
+            let _: Result<(), Misuse> = target.complete(task, Response::good(), 0);
+            return None;
+        }
         self.resume(target, units, (task, unit, step), Resume::Io(outcome))
     }
 
@@ -173,11 +183,7 @@ impl Service {
                 None
             }
             Step::NeedData { len, task: step } => {
-                let index = task.index();
-                if self.waiting.len() <= index {
-                    self.waiting.resize_with(index + 1, || None);
-                }
-                self.waiting[index] = Some((task, unit, step));
+                put(&mut self.waiting, task, (task, unit, step));
                 if target.accept(task, len).is_err() {
                     self.take_waiting(task);
                 }
@@ -188,8 +194,22 @@ impl Service {
     }
 
     fn take_waiting(&mut self, task: TaskId) -> Option<(TaskId, UnitId, disk::Task)> {
-        self.waiting.get_mut(task.index())?.take_if(|(waiting, ..)| *waiting == task)
+        take(&mut self.waiting, task, |(waiting, ..)| *waiting)
     }
+}
+
+/// Keeps `value` in the place of `task`.
+fn put<T>(places: &mut Vec<Option<T>>, task: TaskId, value: T) {
+    let index = task.index();
+    if places.len() <= index {
+        places.resize_with(index + 1, || None);
+    }
+    places[index] = Some(value);
+}
+
+/// Takes what the place of `task` holds, if it is of this very task.
+fn take<T>(places: &mut [Option<T>], task: TaskId, owner: impl Fn(&T) -> TaskId) -> Option<T> {
+    places.get_mut(task.index())?.take_if(|value| owner(value) == task)
 }
 
 /// REPORT LUNS speaks of the target, not of one unit (SPC-4 clause 6.33).

@@ -1,6 +1,7 @@
 //! Serves a 64 MiB disk in memory until Ctrl-C: `cargo run -p iscsicore-tokio --example memory_disk [ADDRESS]`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use iscsicore_tokio::Server;
 use iscsicore_tokio::backend::MemoryBackend;
@@ -14,8 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = builder.serve(address).await?;
     println!("iscsi://{}/iqn.2026-01.dev.iscsicore:memory/0", server.addresses()[0]);
     tokio::signal::ctrl_c().await?;
-    for error in server.shutdown().await {
-        eprintln!("flush: {error}");
+    for error in server.shutdown_within(Duration::from_secs(5)).await {
+        eprintln!("{error}");
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ const LOOKAHEAD: usize = 4096;
 /// A read into less room than this is not worth its system call: the buffer is renewed before.
 const SMALLEST_READ: usize = 4096;
 
+/// The longest header (48 + 1020 + 4 bytes) must fit beside a read of the smallest size.
+const LEAST_BUFFER: usize = 2 * SMALLEST_READ;
+
 /// Small owned pieces are kept as they are up to this number, and copied together above it, so that a stream
 /// cut into single bytes does not cost a queue entry and an allocation per byte.
 const PIECES: usize = 32;
@@ -52,11 +55,15 @@ impl Input {
             filled: 0,
             block: 0,
             gathering: 0,
-            // The longest header (48 + 1020 + 4 bytes) must fit beside a read of the smallest size.
-            read_buffer: read_buffer.max(2 * SMALLEST_READ),
+            read_buffer: read_buffer.max(LEAST_BUFFER),
             #[cfg(test)]
             allocations: 0,
         }
+    }
+
+    /// Sets the size of the read buffer, from its next renewal on.
+    pub(super) fn set_read_buffer(&mut self, bytes: usize) {
+        self.read_buffer = bytes.max(LEAST_BUFFER);
     }
 
     /// Bytes waiting.

@@ -203,6 +203,12 @@ impl Receiver {
         self.max_segment = bytes;
     }
 
+    /// Sets the size of the read buffer in bytes, in place of `Limits::read_buffer`, from the next renewal of the
+    /// buffer on. A connection whose peer nobody knows yet may have a small one.
+    pub fn set_read_buffer(&mut self, bytes: usize) {
+        self.input.set_read_buffer(bytes);
+    }
+
     /// Bytes that arrived and belong to no PDU taken yet. When the peer closes the connection and this is not 0,
     /// it did so in the middle of a PDU.
     pub fn buffered(&self) -> usize {

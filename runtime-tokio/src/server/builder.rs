@@ -167,11 +167,14 @@ impl Builder {
         Ok(self.start(listeners.into_values().collect())?)
     }
 
-    fn start(self, listeners: Vec<(SocketAddr, tokio::net::TcpListener)>) -> Result<Server, ConfigError> {
+    fn start(mut self, listeners: Vec<(SocketAddr, tokio::net::TcpListener)>) -> Result<Server, ConfigError> {
         let units =
             self.units.into_iter().map(|(config, backend)| (LogicalUnit::new(config), backend)).collect();
+        let node = Node::new(self.node)?;
+        // A list of targets is as long as the configuration makes it, and must not be cut.
+        self.limits.text_answer_bytes = self.limits.text_answer_bytes.max(longest_list(&node));
         let hub = Arc::new(Hub {
-            node: Node::new(self.node)?,
+            node,
             units: UnitTable::new(units),
             limits: self.limits,
             sessions: Mutex::new(Sessions::new(self.node_limits)),
@@ -186,6 +189,14 @@ impl Builder {
         }
         Ok(Server { hub, addresses, tasks })
     }
+}
+
+/// The most bytes that an answer to SendTargets can have.
+fn longest_list(node: &Node) -> usize {
+    const RECORD: usize = "TargetName=".len() + 224;
+    const ADDRESS: usize = "TargetAddress=[]:65535,65535".len() + 256;
+    let portals = |target: &TargetConfig| target.groups.iter().map(|g| g.portals.len()).sum::<usize>();
+    node.config().targets.iter().map(|target| RECORD + ADDRESS * portals(target)).sum()
 }
 
 /// Takes out of `config` what the back end does not carry out.

@@ -1,9 +1,13 @@
 //! What the sessions of a server share: the registry, and the ways to reach each other.
+//!
+//! Locks are taken in the order `sessions`, `peers`, a unit's state; none is held across an await.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iscsicore::node::{Node, SessionId, Sessions, UnitId};
+use iscsicore::disk::{AttachReason, NexusAccess, NexusId};
+use iscsicore::node::{LunMap, Node, SessionId, Sessions, UnitAccess, UnitId};
+use iscsicore::serve::Units;
 use iscsicore::target::Incoming;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -12,6 +16,10 @@ use super::transport::Transport;
 use super::units::UnitTable;
 
 /// What a session is asked to do by somebody else.
+///
+/// The channel has no bound of its own, because nobody may wait while sending. What can be in it is bounded: each
+/// other session has at most as many task management functions running as its command window and its immediate
+/// requests allow, a login sends one message, and the rest comes from the server's owner.
 pub(super) enum Control {
     /// Take over a connection that has logged in to reinstate this session's.
     Reinstate(Box<(Incoming, Transport)>),
@@ -29,6 +37,8 @@ pub(super) enum Control {
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) control: mpsc::UnboundedSender<Control>,
+    /// The sessions that had to end, or still have to, before this one begins.
+    pub(super) follows: Vec<mpsc::UnboundedSender<Control>>,
     /// The target that it is a session of; `None` for discovery.
     pub(super) target: Option<String>,
     /// The units that its initiator sees.
@@ -41,6 +51,7 @@ pub(super) struct Hub {
     pub(super) units: UnitTable,
     pub(super) limits: iscsicore::Limits,
     pub(super) sessions: Mutex<Sessions>,
+    /// Holds every session of the registry, and those that were reinstated until nothing is left of them.
     pub(super) peers: Mutex<BTreeMap<SessionId, Peer>>,
     /// Turns true when the server stops.
     pub(super) stopping: watch::Sender<bool>,
@@ -60,5 +71,50 @@ impl Hub {
         let peers = self.peers();
         let others = peers.iter().filter(|(id, peer)| **id != but && wanted(peer));
         others.map(|(id, peer)| (*id, peer.clone())).collect()
+    }
+
+    /// Waits until the server stops.
+    pub(super) async fn stopped(&self) {
+        let _ = self.stopping.subscribe().wait_for(|stop| *stop).await;
+    }
+}
+
+/// A session's place among the others. Dropping it, also when the session's task panics, gives the place up: that is
+/// due when nothing of the session is left.
+pub(super) struct Place {
+    pub(super) hub: Arc<Hub>,
+    pub(super) id: SessionId,
+    /// None for a discovery session.
+    pub(super) nexus: Option<NexusId>,
+    pub(super) luns: LunMap,
+}
+
+impl Place {
+    /// Makes the session's nexus known to the units that its initiator sees.
+    pub(super) fn attach(&self, reason: AttachReason) {
+        let Some(nexus) = self.nexus else { return };
+        for (_, mapped) in self.luns.iter() {
+            let access = match mapped.access {
+                UnitAccess::ReadWrite => NexusAccess::ReadWrite,
+                UnitAccess::ReadOnly => NexusAccess::ReadOnly,
+            };
+            (&self.hub.units).with_unit(mapped.unit, |unit| {
+                unit.attach(nexus, reason);
+                unit.set_access(nexus, access);
+            });
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // The registry stays locked meanwhile: a new session of this nexus must not attach before the old one's is
+        // detached. A session that was reinstated has left the registry already, and its nexus lives on.
+        let mut sessions = self.hub.sessions();
+        self.hub.peers().remove(&self.id);
+        let (Some(_), Some(nexus)) = (sessions.remove(self.id), self.nexus) else { return };
+        for (_, mapped) in self.luns.iter() {
+            (&self.hub.units).with_unit(mapped.unit, |unit| unit.detach(nexus));
+        }
     }
 }

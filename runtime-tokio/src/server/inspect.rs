@@ -3,6 +3,8 @@
 use iscsicore::login::SessionType;
 use iscsicore::target::Counters;
 
+use super::session::Session;
+
 /// A session as it is at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -23,4 +25,20 @@ pub struct SessionReport {
     pub outstanding: usize,
     /// What it has done.
     pub counters: Counters,
+}
+
+impl Session {
+    pub(super) fn report(&self) -> SessionReport {
+        let hello = self.target.hello();
+        SessionReport {
+            tsih: self.target.tsih().0,
+            initiator: hello.initiator.clone(),
+            user: self.target.user().map(str::to_owned),
+            target: hello.target.clone(),
+            session_type: hello.session_type,
+            connections: self.link.iter().map(|l| l.peer).collect(),
+            outstanding: self.target.outstanding(),
+            counters: self.target.counters(),
+        }
+    }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::hub::Hub;
@@ -35,11 +34,11 @@ pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Accepts until the server stops, then waits for the connections that were accepted.
 pub(super) async fn run(hub: Arc<Hub>, listener: TcpListener) {
-    let mut stopping = hub.stopping.subscribe();
     let mut connections = JoinSet::new();
+    let mut stopped = std::pin::pin!(hub.stopped());
     loop {
         tokio::select! {
-            () = stopped(&mut stopping) => break,
+            () = &mut stopped => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection's task failed");
@@ -52,6 +51,8 @@ pub(super) async fn run(hub: Arc<Hub>, listener: TcpListener) {
                     }
                     Err(error) => tracing::warn!(%peer, %error, "connection dropped"),
                 },
+                // That connection is gone; the next one is not.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
                     tokio::time::sleep(PAUSE).await;
@@ -61,11 +62,6 @@ pub(super) async fn run(hub: Arc<Hub>, listener: TcpListener) {
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-/// Waits until the server stops, or is gone.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 /// No delay: answers are gathered before they are written. Keep-alive finds peers whose host has gone.

@@ -3,26 +3,20 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use iscsicore::disk::{AttachReason, NexusAccess, NexusId};
+use futures_util::future::join_all;
+use iscsicore::disk::{AttachReason, NexusId};
 use iscsicore::login::SessionType;
-use iscsicore::node::{Decision, LoginFacts, LunMap, Refusal, Seat, SessionId, UnitAccess};
-use iscsicore::serve::{Service, Units};
+use iscsicore::node::{Decision, LoginFacts, LunMap, Refusal, SessionId};
+use iscsicore::serve::Service;
 use iscsicore::target::{Incoming, IncomingEvent, Target};
+use iscsicore::wire::{LoginStatus, Tsih};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::hub::{Control, Hub, Peer};
-use super::session::Session;
+use super::hub::{Control, Hub, Peer, Place};
+use super::session::{Link, Session};
 use super::transport::{Read, Transport};
 use crate::clock;
-
-/// What a login came to.
-enum Outcome {
-    /// A session of its own.
-    Session(Box<Session>),
-    /// Another session took the connection, or it was refused or lost.
-    Nothing,
-}
 
 /// Counts a connection as logging in, for as long as it lives.
 struct InLogin<'a>(&'a Hub);
@@ -33,6 +27,20 @@ impl Drop for InLogin<'_> {
     }
 }
 
+/// Where a login belongs, and what has to happen before it is answered.
+enum Seat {
+    /// To a session that there is, in place of its connection.
+    Joins(SessionId, Peer),
+    /// To a session of its own, once those that it follows have ended.
+    Own {
+        place: Place,
+        tsih: Tsih,
+        reason: AttachReason,
+        inbox: mpsc::UnboundedReceiver<Control>,
+        follows: Vec<mpsc::UnboundedSender<Control>>,
+    },
+}
+
 /// Runs a connection from its start to its end.
 pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, seed: [u8; 32]) {
     let Ok(local) = stream.local_addr() else { return };
@@ -40,32 +48,24 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, seed
         tracing::warn!(%peer, why = %refusal.why, "connection dropped");
         return;
     }
-    let outcome = {
+    let negotiated = {
         let _counted = InLogin(&hub);
         let transport = Transport::new(stream, &hub.limits);
         let incoming = Incoming::new(hub.limits.clone(), seed, clock::now());
         let login = Login { hub: hub.clone(), incoming, transport, peer, local, tag: None };
-        let deadline = hub.limits.login_timeout * 2;
         // The core ends a login that takes too long; the limit here is for a peer that does not read the answer.
-        match tokio::time::timeout(deadline, login.run()).await {
-            Ok(outcome) => outcome,
-            Err(_) => Outcome::Nothing,
+        let deadline = hub.limits.login_timeout * 2;
+        tokio::select! {
+            () = hub.stopped() => None,
+            negotiated = tokio::time::timeout(deadline, login.negotiate()) => negotiated.unwrap_or(None),
         }
     };
-    if let Outcome::Session(session) = outcome {
-        let (id, nexus) = (session.id, session.service.nexus());
-        let units: Vec<_> = session.service.luns().iter().map(|(_, mapped)| mapped.unit).collect();
+    let Some((login, seat)) = negotiated else { return };
+    if let Some(session) = login.take_seat(seat).await {
         let initiator = session.target.hello().initiator.clone();
-        tracing::info!(%peer, %initiator, session = session.target.tsih().0, "session opened");
+        tracing::info!(%peer, ?initiator, session = session.target.tsih().0, "session opened");
         let reason = session.run().await;
-        tracing::info!(%peer, %initiator, ?reason, "session ended");
-        hub.peers().remove(&id);
-        // A session that was reinstated has left the registry already, and its nexus lives on.
-        if hub.sessions().remove(id).is_some() {
-            for unit in units {
-                (&hub.units).with_unit(unit, |unit| unit.detach(nexus));
-            }
-        }
+        tracing::info!(%peer, ?initiator, ?reason, "session ended");
     }
 }
 
@@ -80,12 +80,13 @@ struct Login {
 }
 
 impl Login {
-    async fn run(mut self) -> Outcome {
+    /// Negotiates up to the last answer; `None` when the connection was refused or lost.
+    async fn negotiate(mut self) -> Option<(Login, Seat)> {
         loop {
             let received = self.incoming.receive(clock::now(), &mut self.transport.rx);
             match self.incoming.poll_event() {
                 Some(IncomingEvent::Hello(hello)) => {
-                    tracing::debug!(peer = %self.peer, initiator = %hello.initiator, target = ?hello.target, "login");
+                    tracing::debug!(peer = %self.peer, initiator = ?hello.initiator, target = ?hello.target, "login");
                     let answered = match self.hub.node.admit(&hello, self.local) {
                         Ok(admission) => {
                             self.tag = admission.portal_group_tag;
@@ -95,12 +96,12 @@ impl Login {
                     };
                     if let Err(error) = answered {
                         tracing::error!(%error, "the target's login rules cannot be carried out");
-                        return Outcome::Nothing;
+                        return None;
                     }
                     continue;
                 }
-                Some(IncomingEvent::Ready) => match self.seat().await {
-                    Ok((decision, seat)) => return self.join(&decision, seat),
+                Some(IncomingEvent::Ready) => match self.find_seat() {
+                    Ok(seat) => return Some((self, seat)),
                     Err(refusal) => {
                         // The login waits for an answer, so a refusal is in place.
                         let _ = self.incoming.refuse(refusal.status, &refusal.why);
@@ -110,15 +111,15 @@ impl Login {
             }
             self.incoming.transmit(clock::now(), &mut self.transport.tx);
             if std::future::poll_fn(|cx| self.transport.poll_write(cx)).await.is_err() {
-                return Outcome::Nothing;
+                return None;
             }
             if self.incoming.is_closing() || received.is_err() {
                 self.refused(received.err());
                 self.transport.close().await;
-                return Outcome::Nothing;
+                return None;
             }
             if !self.read().await {
-                return Outcome::Nothing;
+                return None;
             }
         }
     }
@@ -130,7 +131,7 @@ impl Login {
             (None, None) => String::new(),
         };
         let initiator = self.incoming.hello().map(|h| h.initiator.as_str());
-        tracing::warn!(peer = %self.peer, initiator, why, "login refused");
+        tracing::warn!(peer = %self.peer, ?initiator, ?why, "login refused");
     }
 
     /// Waits for bytes until the login's time is up. Returns whether there is anything to go on with.
@@ -150,83 +151,92 @@ impl Login {
         }
     }
 
-    /// Finds the place of the login among the sessions; ends the session that it replaces.
-    async fn seat(&mut self) -> Result<(Decision, Seat), Refusal> {
+    /// Finds the place of the login among the sessions.
+    ///
+    /// Everything happens under the lock of the registry, so that a session that is found there can be reached.
+    fn find_seat(&self) -> Result<Seat, Refusal> {
+        let broken = |why: &str| Refusal::new(LoginStatus::TARGET_ERROR, why);
         let (Some(hello), Some(parameters)) = (self.incoming.hello(), self.incoming.parameters()) else {
-            return Err(Refusal::new(iscsicore::wire::LoginStatus::TARGET_ERROR, "a login without a result"));
+            return Err(broken("a login without a result"));
         };
         let facts = LoginFacts::new(hello, self.tag, self.local, self.incoming.user())?;
+        let mut sessions = self.hub.sessions();
+        let decision = sessions.decide(&facts);
+        if let Decision::Refused(refusal) = decision {
+            return Err(refusal);
+        }
         let (connections, level) = (parameters.max_connections, parameters.error_recovery_level);
-        let (decision, seat) = loop {
-            let mut sessions = self.hub.sessions();
-            let decision = sessions.decide(&facts);
-            if let Decision::Refused(refusal) = decision {
-                return Err(refusal);
+        let seat = sessions.commit(decision.clone(), connections, level);
+        let seat = seat.map_err(|stale| broken(&stale.to_string()))?;
+        let mut peers = self.hub.peers();
+        let (reason, follows) = match decision {
+            Decision::Joins(session, ..) => {
+                let peer = peers.get(&session).cloned().ok_or_else(|| broken("a session out of reach"))?;
+                return Ok(Seat::Joins(session, peer));
             }
-            // Stale only when another login was faster: decide anew.
-            if let Ok(seat) = sessions.commit(decision.clone(), connections, level) {
-                break (decision, seat);
+            // The old session may be waiting for yet another one, and stops waiting when it is told to end.
+            Decision::Reinstates(old, _) => {
+                let old = peers.get(&old).into_iter();
+                let follows = old.flat_map(|p| std::iter::once(&p.control).chain(&p.follows));
+                (AttachReason::Relogin, follows.filter(|c| !c.is_closed()).cloned().collect())
             }
+            _ => (AttachReason::New, Vec::new()),
         };
-        if let Decision::Reinstates(old, _) = decision {
-            self.end(old).await;
-        }
-        Ok((decision, seat))
-    }
-
-    /// Ends the session that this login reinstates, RFC 7143 section 6.3.5, and waits until nothing of it is left.
-    async fn end(&self, old: SessionId) {
-        let peer = self.hub.peers().get(&old).cloned();
-        if let Some(peer) = peer {
-            let (done, ended) = oneshot::channel();
-            let _ = peer.control.send(Control::Terminate { done });
-            let _ = ended.await;
-        }
-    }
-
-    fn join(self, decision: &Decision, seat: Seat) -> Outcome {
-        if let Decision::Joins(session, ..) = decision {
-            if let Some(peer) = self.hub.peers().get(session) {
-                let _ = peer.control.send(Control::Reinstate(Box::new((self.incoming, self.transport))));
-            }
-            return Outcome::Nothing;
-        }
-        let reason = match decision {
-            Decision::Reinstates(..) => AttachReason::Relogin,
-            _ => AttachReason::New,
-        };
-        let Login { hub, incoming, transport, peer, local, .. } = self;
-        let made = Target::new(incoming, seat.tsih, clock::now());
-        let Ok((target, conn)) = made else {
-            hub.sessions().remove(seat.session);
-            return Outcome::Nothing;
-        };
-        let hello = target.hello();
         let luns = match (&hello.target, hello.session_type) {
-            (Some(target), SessionType::Normal) => hub.node.luns(target, &hello.initiator).cloned(),
+            (Some(target), SessionType::Normal) => self.hub.node.luns(target, &hello.initiator).cloned(),
             _ => None,
         };
-        let (luns, nexus) = (luns.unwrap_or_else(LunMap::new), seat.nexus.unwrap_or(NexusId(0)));
-        for (_, mapped) in luns.iter() {
-            let access = match mapped.access {
-                UnitAccess::ReadWrite => NexusAccess::ReadWrite,
-                UnitAccess::ReadOnly => NexusAccess::ReadOnly,
-            };
-            (&hub.units).with_unit(mapped.unit, |unit| {
-                unit.attach(nexus, reason);
-                unit.set_access(nexus, access);
-            });
-        }
+        let luns = luns.unwrap_or_else(LunMap::new);
         let (control, inbox) = mpsc::unbounded_channel();
-        let peer_entry = Peer {
-            control,
-            target: hello.target.clone(),
-            units: luns.iter().map(|(_, mapped)| mapped.unit).collect(),
+        let units = luns.iter().map(|(_, mapped)| mapped.unit).collect();
+        let entry = Peer { control, follows: follows.clone(), target: hello.target.clone(), units };
+        peers.insert(seat.session, entry);
+        let place = Place { hub: self.hub.clone(), id: seat.session, nexus: seat.nexus, luns };
+        Ok(Seat::Own { place, tsih: seat.tsih, reason, inbox, follows })
+    }
+
+    /// Makes the connection part of the session that it belongs to; returns that, if it is a new one.
+    async fn take_seat(self, seat: Seat) -> Option<Box<Session>> {
+        let Login { hub, incoming, transport, peer, local, .. } = self;
+        let (place, tsih, reason, mut inbox, follows) = match seat {
+            Seat::Own { place, tsih, reason, inbox, follows } => (place, tsih, reason, inbox, follows),
+            Seat::Joins(session, peer) => {
+                tracing::info!(%session, "connection reinstated");
+                // A session that has ended meanwhile drops the connection, as it would have a moment later.
+                let _ = peer.control.send(Control::Reinstate(Box::new((incoming, transport))));
+                return None;
+            }
         };
-        hub.peers().insert(seat.session, peer_entry);
-        let service = Service::new(nexus, luns);
-        let session =
-            Session::new(hub, seat.session, (target, conn), service, (transport, peer, local), inbox);
-        Outcome::Session(Box::new(session))
+        if !end(&follows, &mut inbox).await {
+            return None;
+        }
+        let (target, conn) = Target::new(incoming, tsih, clock::now()).ok()?;
+        place.attach(reason);
+        let service = Service::new(place.nexus.unwrap_or(NexusId(0)), place.luns.clone());
+        let link = Link::new((conn, target.hello().cid), transport, peer, &hub.limits);
+        Some(Box::new(Session::new(place, target, service, link, local, inbox)))
+    }
+}
+
+/// Ends the session that a login reinstates, RFC 7143 section 6.3.5, and waits until nothing of it is left, however
+/// long its storage takes. Returns whether the new session is still wanted: it may be reinstated itself meanwhile, by
+/// a login that waits for the same.
+async fn end(old: &[mpsc::UnboundedSender<Control>], inbox: &mut mpsc::UnboundedReceiver<Control>) -> bool {
+    let mut waits = Vec::new();
+    for control in old {
+        let (done, ended) = oneshot::channel();
+        // A session that is gone already drops `done` at once.
+        let _ = control.send(Control::Terminate { done });
+        waits.push(ended);
+    }
+    let mut ended = std::pin::pin!(join_all(waits));
+    loop {
+        tokio::select! {
+            _ = &mut ended => return true,
+            // There are no tasks here yet, and nothing to report; the stop of the server is seen at the start.
+            Some(control) = inbox.recv() => if let Control::Terminate { .. } = control {
+                return false;
+            },
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! What a session does for more than itself: discovery, and task management over all sessions of a unit.
 
+use std::sync::Arc;
+
+use iscsicore::Instant;
 use iscsicore::disk::ResetCause;
 use iscsicore::link::TaskId;
 use iscsicore::login::SessionType;
 use iscsicore::node::{Asker, Asking, UnitId};
 use iscsicore::serve::Units;
-use iscsicore::target::{SendTargets, TaskManagement};
-use iscsicore::wire::{TaskManagementFunction as Function, TaskManagementResult as Answer};
+use iscsicore::target::{AbortId, AbortScope, SendTargets, TaskManagement};
+use iscsicore::wire::{Lun, TaskManagementFunction as Function, TaskManagementResult as Answer};
 use tokio::sync::oneshot;
 
 use super::hub::Control;
@@ -22,14 +25,14 @@ impl Session {
         };
         let asker =
             Asker { initiator: &hello.initiator, user: self.target.user(), session, local: self.local };
-        let records = self.hub.node.send_targets(&asker, which);
+        let records = self.place.hub.node.send_targets(&asker, which);
         // The request can only be gone together with its connection.
         let _ = self.target.answer_send_targets(request, &records.unwrap_or_default());
     }
 
-    /// Carries out a function on the units and the other sessions. This session's own tasks are being aborted by the
-    /// core, which holds the response back until they have ended.
-    pub(super) fn task_management(&mut self, request: TaskManagement) {
+    /// Carries out a function on the units and the other sessions. This session's own tasks on the LUN are being
+    /// aborted by the core, which holds the response back until they have ended.
+    pub(super) fn task_management(&mut self, now: Instant, request: TaskManagement) {
         let all_units = || self.service.luns().iter().map(|(_, mapped)| mapped.unit).collect();
         let whole_target = matches!(request.function, Function::TargetWarmReset | Function::TargetColdReset);
         let units: Vec<UnitId> = match self.service.luns().get(request.lun) {
@@ -40,13 +43,18 @@ impl Session {
                 return;
             }
         };
-        if request.function == Function::AbortTaskSet {
-            let _ = self.target.answer_task_management(request.request, Answer::Complete);
-            return;
-        }
-        tracing::info!(function = ?request.function, initiator = %self.target.hello().initiator, "task management");
-        let others = self.hub.others(self.id, |peer| peer.units.iter().any(|u| units.contains(u)));
         let mut waits = Vec::new();
+        if !whole_target {
+            // The task set is the unit's, whichever LUN of this session a task came by.
+            let (done, ended) = oneshot::channel();
+            self.abort_tasks(now, units[0], Some(request.lun), done);
+            waits.push(ended);
+        }
+        tracing::info!(function = ?request.function, initiator = ?self.target.hello().initiator, "task management");
+        let others = match request.function {
+            Function::AbortTaskSet => Vec::new(),
+            _ => self.place.hub.others(self.place.id, |peer| peer.units.iter().any(|u| units.contains(u))),
+        };
         for (_, peer) in &others {
             for unit in peer.units.iter().filter(|u| units.contains(u)) {
                 let (done, ended) = oneshot::channel();
@@ -55,9 +63,10 @@ impl Session {
                 waits.push(ended);
             }
         }
-        let (hub, own, function) = (self.hub.clone(), self.service.nexus(), request.function);
+        let (hub, own, function) = (self.place.hub.clone(), self.service.nexus(), request.function);
         let others: Vec<_> = others.into_iter().map(|(id, _)| id).collect();
-        self.pending.push(Box::pin(async move {
+        // A task of its own: what has begun in other sessions is carried through although this one may end.
+        let work = tokio::spawn(async move {
             for ended in waits {
                 let _ = ended.await;
             }
@@ -67,16 +76,20 @@ impl Session {
             };
             for unit in units {
                 (&hub.units).with_unit(unit, |unit| match function {
+                    Function::AbortTaskSet => {}
                     Function::ClearTaskSet => nexuses.iter().for_each(|of| unit.tasks_cleared(own, *of)),
                     Function::TargetColdReset => unit.reset(ResetCause::PowerOn),
                     Function::TargetWarmReset => unit.reset(ResetCause::Target),
                     _ => unit.reset(ResetCause::LogicalUnit),
                 });
             }
-            if function == Function::TargetColdReset {
-                return Finished::ColdReset(request.request);
+        });
+        self.pending.push(Box::pin(async move {
+            match work.await {
+                Err(_) => Finished::Management(request.request, Answer::Rejected),
+                Ok(()) if function == Function::TargetColdReset => Finished::ColdReset(request.request),
+                Ok(()) => Finished::Management(request.request, Answer::Complete),
             }
-            Finished::Management(request.request, Answer::Complete)
         }));
     }
 
@@ -85,13 +98,46 @@ impl Session {
     }
 
     /// TARGET COLD RESET ends every session of the target, RFC 7143 section 11.5.1.
-    pub(super) fn cold_reset_done(&mut self, request: TaskId) {
+    pub(super) fn cold_reset_done(&mut self, now: Instant, request: TaskId) {
         let own = self.target.hello().target.clone();
-        for (_, peer) in self.hub.others(self.id, |peer| peer.target == own) {
+        for (_, peer) in self.place.hub.others(self.place.id, |peer| peer.target == own) {
             let (done, _) = oneshot::channel();
             let _ = peer.control.send(Control::Terminate { done });
         }
         let _ = self.target.answer_task_management(request, Answer::Complete);
-        self.end_when_idle = true;
+        // The response leaves when the tasks have ended that the reset aborted; no later than those ended by this.
+        self.end_after = Some(self.target.abort_tasks(now, AbortScope::All));
+    }
+
+    /// Aborts the tasks of every LUN that the unit stands behind, in both encodings, but for the LUN `but`; `done` is
+    /// dropped with the last of them.
+    pub(super) fn abort_tasks(
+        &mut self,
+        now: Instant,
+        unit: UnitId,
+        but: Option<Lun>,
+        done: oneshot::Sender<()>,
+    ) {
+        let done = Arc::new(done);
+        let luns = self.service.luns().iter().filter(|(_, mapped)| mapped.unit == unit);
+        for lun in luns.flat_map(|(lun, _)| [lun, Lun(lun.0 | FLAT)]) {
+            if but != Some(lun) {
+                let id = self.target.abort_tasks(now, AbortScope::LogicalUnit(lun));
+                self.aborts.push((id, done.clone()));
+            }
+        }
+    }
+
+    pub(super) fn tasks_aborted(&mut self, now: Instant, id: AbortId) {
+        self.aborts.retain(|(abort, _)| *abort != id);
+        if let Some(link) = self.link.as_mut().filter(|l| l.held == Some(id)) {
+            link.held = None;
+        }
+        if self.end_after == Some(id) {
+            self.target.terminate(now);
+        }
     }
 }
+
+/// The bit that makes the flat encoding of a LUN below 256 out of the usual one.
+const FLAT: u64 = 0x4000 << 48;

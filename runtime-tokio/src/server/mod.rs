@@ -1,8 +1,7 @@
 //! An iSCSI target server on tokio.
 //!
 //! ```no_run
-//! use std::sync::Arc;
-//! use iscsicore::node::{IscsiName, PortalGroup, TargetConfig};
+//! use std::{sync::Arc, time::Duration};
 //! use iscsicore_tokio::{Server, backend::MemoryBackend};
 //!
 //! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -11,7 +10,9 @@
 //! builder.target("iqn.2026-01.dev.iscsicore:example", &[unit])?;
 //! let server = builder.serve("127.0.0.1:0".parse()?).await?;
 //! println!("serving on {}", server.addresses()[0]);
-//! server.shutdown().await;
+//! for error in server.shutdown_within(Duration::from_secs(5)).await {
+//!     eprintln!("{error}");
+//! }
 //! # Ok(())
 //! # }
 //! ```
@@ -26,10 +27,12 @@ mod session;
 mod transport;
 mod units;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use iscsicore::node::NodeConfig;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -38,6 +41,9 @@ use hub::{Control, Hub};
 
 pub use builder::{Builder, StartError};
 pub use inspect::SessionReport;
+
+/// How long a stop waits for storage that does not answer.
+const STORAGE_TIME: Duration = Duration::from_secs(30);
 
 /// A running server. Dropping it stops it without waiting; [`shutdown`](Self::shutdown) waits.
 pub struct Server {
@@ -84,32 +90,52 @@ impl Server {
         reports
     }
 
-    /// Stops: takes no more connections, asks the initiators to log out and waits for them as long as
-    /// [`Limits::logout_timeout`](iscsicore::Limits) says, ends the sessions that are left, and flushes every
-    /// back end.
+    /// Stops as [`shutdown_within`](Self::shutdown_within) does, with
+    /// [`Limits::logout_timeout`](iscsicore::Limits::logout_timeout) as the grace.
+    pub async fn shutdown(self) -> Vec<io::Error> {
+        let grace = self.hub.limits.logout_timeout;
+        self.shutdown_within(grace).await
+    }
+
+    /// Stops: takes no more connections, asks the initiators to log out and gives them `grace` for it (zero asks and
+    /// does not wait), ends the sessions that are left, waits for what their storage is still doing, and flushes
+    /// every back end.
     ///
-    /// Returns the errors of the flushes; without any, everything that was ever acknowledged is on stable storage.
-    pub async fn shutdown(mut self) -> Vec<std::io::Error> {
-        let _ = self.hub.stopping.send(true);
+    /// Returns what went wrong; when that is nothing, everything that was ever acknowledged is on stable storage.
+    /// Storage that hangs is an error after half a minute, and for its flush after half a minute more, so that this
+    /// always returns.
+    pub async fn shutdown_within(mut self, grace: Duration) -> Vec<io::Error> {
+        // Sessions that begin after this see it for themselves.
+        self.hub.stopping.send_replace(true);
         for peer in self.hub.peers().values() {
             let _ = peer.control.send(Control::Shutdown);
         }
-        let grace = self.hub.limits.logout_timeout + Duration::from_secs(1);
-        let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(grace, all).await.is_err() {
-            let peers: Vec<_> = self.hub.peers().values().cloned().collect();
-            for peer in peers {
-                let (done, ended) = oneshot::channel();
-                let _ = peer.control.send(Control::Terminate { done });
-                let _ = tokio::time::timeout(grace, ended).await;
-            }
-        }
         let mut errors = Vec::new();
-        for unit in self.hub.units.iter() {
-            if let Err(error) = unit.backend.flush().wait().await {
-                errors.push(error);
+        if tokio::time::timeout(grace, self.sessions_end()).await.is_err() {
+            for peer in self.hub.peers().values() {
+                let (done, _) = oneshot::channel();
+                let _ = peer.control.send(Control::Terminate { done });
+            }
+            if tokio::time::timeout(STORAGE_TIME, self.sessions_end()).await.is_err() {
+                errors.push(timed_out("operations of ended sessions did not end"));
             }
         }
+        let units = self.hub.units.iter().enumerate();
+        let flushes = units.map(|(index, unit)| async move {
+            match tokio::time::timeout(STORAGE_TIME, unit.backend.flush().wait()).await {
+                Ok(result) => result,
+                Err(_) => Err(timed_out(&format!("the flush of unit {index} did not end"))),
+            }
+        });
+        errors.extend(join_all(flushes).await.into_iter().filter_map(Result::err));
         errors
     }
+
+    async fn sessions_end(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }

@@ -13,26 +13,21 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use iscsicore::disk::Outcome;
 use iscsicore::link::TaskId;
-use iscsicore::node::{SessionId, UnitId};
 use iscsicore::serve::{Handled, Service, Ticket, Work};
 use iscsicore::session::ConnId;
 use iscsicore::target::{AbortId, AbortScope, EndReason, Event, Incoming, Target};
-use iscsicore::wire::TaskManagementResult;
-use iscsicore::{Instant, TransportError};
+use iscsicore::wire::{Cid, TaskManagementResult};
+use iscsicore::{Instant, Limits, TransportError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 
-use super::hub::{Control, Hub};
-use super::inspect::SessionReport;
-use super::transport::{Read, Transport};
+use super::hub::{Control, Place};
+use super::transport::{FLUSH_TIME, Read, Transport};
 use crate::backend::Reply;
 use crate::{clock, submit};
 
 /// Rounds of work after which a session lets others have the thread.
 const ROUNDS: usize = 32;
-
-/// How long a connection that is closing may take to accept what was sent last.
-const FLUSH_TIME: Duration = Duration::from_secs(5);
 
 /// Something that the session waits for beside its connection.
 pub(super) enum Finished {
@@ -44,66 +39,86 @@ pub(super) enum Finished {
 type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>;
 
 /// A connection of the session.
-struct Link {
+pub(super) struct Link {
     id: ConnId,
+    cid: Cid,
     transport: Transport,
-    peer: SocketAddr,
+    pub(super) peer: SocketAddr,
     /// The peer sends no more.
     ended: bool,
     /// The core has nothing more to say: flush until then, and close.
     closing: Option<Instant>,
+    /// Nothing is read or written before the tasks of this abort have ended.
+    pub(super) held: Option<AbortId>,
 }
 
+impl Link {
+    /// A connection whose login is complete.
+    pub(super) fn new(
+        (id, cid): (ConnId, Cid),
+        mut transport: Transport,
+        peer: SocketAddr,
+        limits: &Limits,
+    ) -> Self {
+        transport.rx.set_read_buffer(limits.read_buffer);
+        Link { id, cid, transport, peer, ended: false, closing: None, held: None }
+    }
+}
+
+/// One session. The order of the last fields is that of the end: work that was not waited for (after a panic), the
+/// place among the sessions, and then the word to those who wait.
 pub(super) struct Session {
-    pub(super) hub: Arc<Hub>,
-    pub(super) id: SessionId,
     pub(super) target: Target,
     pub(super) service: Service,
     pub(super) local: SocketAddr,
-    link: Option<Link>,
-    control: mpsc::UnboundedReceiver<Control>,
-    pub(super) pending: Pending,
-    /// Answers to other sessions that wait for tasks of this one to end.
-    aborts: Vec<(AbortId, Arc<oneshot::Sender<()>>)>,
-    /// Dropped when the session has ended.
-    done: Vec<oneshot::Sender<()>>,
-    /// A target cold reset ends the session once everything is answered.
-    pub(super) end_when_idle: bool,
+    pub(super) link: Option<Link>,
+    /// A target cold reset ends the session after this abort.
+    pub(super) end_after: Option<AbortId>,
     timer: Pin<Box<Sleep>>,
     armed: Option<Instant>,
+    pub(super) pending: Pending,
+    /// Answers to other sessions that wait for tasks of this one to end.
+    pub(super) aborts: Vec<(AbortId, Arc<oneshot::Sender<()>>)>,
+    pub(super) place: Place,
+    control: mpsc::UnboundedReceiver<Control>,
+    /// Dropped when the session has ended.
+    done: Vec<oneshot::Sender<()>>,
 }
 
 impl Session {
     pub(super) fn new(
-        hub: Arc<Hub>,
-        id: SessionId,
-        (target, conn): (Target, ConnId),
+        place: Place,
+        target: Target,
         service: Service,
-        (transport, peer, local): (Transport, SocketAddr, SocketAddr),
+        link: Link,
+        local: SocketAddr,
         control: mpsc::UnboundedReceiver<Control>,
     ) -> Self {
         Session {
-            hub,
-            id,
             target,
             service,
             local,
-            link: Some(Link { id: conn, transport, peer, ended: false, closing: None }),
+            link: Some(link),
             control,
-            pending: Pending::new(),
-            aborts: Vec::new(),
-            done: Vec::new(),
-            end_when_idle: false,
+            end_after: None,
             timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
             armed: None,
+            pending: Pending::new(),
+            aborts: Vec::new(),
+            place,
+            done: Vec::new(),
         }
     }
 
     /// Runs until nothing of the session is left.
     pub(super) async fn run(mut self) -> EndReason {
+        if *self.place.hub.stopping.borrow() {
+            // The server stopped while this login was on its way.
+            self.target.request_logout(clock::now());
+        }
         let reason = std::future::poll_fn(|cx| self.poll(cx)).await;
         if let Some(link) = self.link.take() {
-            tokio::spawn(link.transport.close());
+            tokio::spawn(link.transport.finish());
         }
         reason
     }
@@ -111,7 +126,8 @@ impl Session {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
         for _ in 0..ROUNDS {
             let now = clock::now();
-            let mut progress = self.poll_control(now, cx) | self.poll_pending(cx) | self.poll_timer(now, cx);
+            let mut progress =
+                self.poll_control(now, cx) | self.poll_pending(now, cx) | self.poll_timer(now, cx);
             progress |= self.poll_read(now, cx);
             self.handle_pdus(now);
             if let Some(reason) = self.handle_events(now) {
@@ -133,10 +149,13 @@ impl Session {
             match control {
                 Control::Reinstate(connection) => self.reinstate(now, *connection),
                 Control::Terminate { done } => {
+                    self.done.retain(|done| !done.is_closed());
                     self.done.push(done);
                     self.target.terminate(now);
+                    // Whoever waits must not wait for a peer that does not read.
+                    self.drop_link(now);
                 }
-                Control::AbortTasks { unit, done } => self.abort_tasks(now, unit, done),
+                Control::AbortTasks { unit, done } => self.abort_tasks(now, unit, None, done),
                 Control::Shutdown => self.target.request_logout(now),
                 Control::Report(reply) => {
                     let _ = reply.send(self.report());
@@ -146,14 +165,14 @@ impl Session {
         progress
     }
 
-    fn poll_pending(&mut self, cx: &mut Context<'_>) -> bool {
+    fn poll_pending(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
         while let Poll::Ready(Some(finished)) = self.pending.poll_next_unpin(cx) {
             progress = true;
             match finished {
                 Finished::Io(ticket, outcome) => self.io_done(ticket, outcome),
                 Finished::Management(request, result) => self.management_done(request, result),
-                Finished::ColdReset(request) => self.cold_reset_done(request),
+                Finished::ColdReset(request) => self.cold_reset_done(now, request),
             }
         }
         progress
@@ -187,15 +206,13 @@ impl Session {
     }
 
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Some(link) = self.link.as_mut().filter(|l| !l.ended && l.closing.is_none()) else { return false };
+        let reads = |l: &&mut Link| !l.ended && l.closing.is_none() && l.held.is_none();
+        let Some(link) = self.link.as_mut().filter(reads) else { return false };
         match link.transport.poll_read(cx) {
             Poll::Pending | Poll::Ready(Ok(Read::Full)) => false,
             Poll::Ready(Ok(Read::Some)) => true,
             Poll::Ready(Ok(Read::End)) => {
                 link.ended = true;
-                let id = link.id;
-                self.handle_pdus(now);
-                self.target.lost(now, id, TransportError::Closed);
                 true
             }
             Poll::Ready(Err(error)) => {
@@ -207,44 +224,40 @@ impl Session {
     }
 
     fn poll_write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Some(link) = self.link.as_mut() else { return false };
+        let Some(link) = self.link.as_mut().filter(|l| l.held.is_none()) else { return false };
+        let before = link.transport.tx.queued();
         self.target.transmit(now, link.id, &mut link.transport.tx);
         let had = link.transport.tx.queued();
-        match link.transport.poll_write(cx) {
-            Poll::Ready(Ok(())) if link.closing.is_some() || link.ended => {
-                self.drop_link(now);
-                true
-            }
-            Poll::Ready(Ok(())) => had > 0,
-            Poll::Pending => link.transport.tx.queued() < had,
-            Poll::Ready(Err(error)) => {
-                tracing::debug!(%error, "writing failed");
-                self.drop_link(now);
-                true
-            }
+        let written = link.transport.poll_write(cx);
+        if let Poll::Ready(Err(error)) = &written {
+            tracing::debug!(%error, "writing failed");
         }
+        // A peer that sends no more gets what was answered at once, and is lost then.
+        let over = link.ended || link.closing.is_some() && written.is_ready();
+        if over || matches!(written, Poll::Ready(Err(_))) {
+            self.drop_link(now);
+            return true;
+        }
+        // The core holds commands back by what it last saw waiting here: show it what is left.
+        self.target.transmit(now, link.id, &mut link.transport.tx);
+        had > before || link.transport.tx.queued() != had
     }
 
     fn handle_pdus(&mut self, now: Instant) {
-        let Some(link) = self.link.as_mut() else { return };
+        let Some(link) = self.link.as_mut().filter(|l| l.held.is_none()) else { return };
         if let Err(error) = self.target.receive(now, link.id, &mut link.transport.rx) {
-            tracing::warn!(peer = %link.peer, initiator = %self.target.hello().initiator, %error, "session ended");
+            tracing::warn!(peer = %link.peer, initiator = ?self.target.hello().initiator, %error, "session ended");
         }
     }
 
     fn handle_events(&mut self, now: Instant) -> Option<EndReason> {
         while let Some(event) = self.target.poll_event() {
-            match self.service.handle(&mut self.target, &&self.hub.units, event) {
+            match self.service.handle(&mut self.target, &&self.place.hub.units, event) {
                 Handled::Done => {}
                 Handled::Work(work) => self.carry_out(work),
                 Handled::Other(Event::Ended(reason)) => return Some(reason),
                 Handled::Other(event) => self.handle_other(now, event),
             }
-        }
-        if self.end_when_idle && self.target.outstanding() == 0 {
-            self.end_when_idle = false;
-            self.target.terminate(now);
-            return self.handle_events(now);
         }
         None
     }
@@ -257,8 +270,8 @@ impl Session {
                 }
             }
             Event::SendTargets { request, which } => self.send_targets(request, &which),
-            Event::TaskManagement(request) => self.task_management(request),
-            Event::TasksAborted(id) => self.aborts.retain(|(abort, _)| *abort != id),
+            Event::TaskManagement(request) => self.task_management(now, request),
+            Event::TasksAborted(id) => self.tasks_aborted(now, id),
             _ => {}
         }
     }
@@ -267,7 +280,7 @@ impl Session {
     fn carry_out(&mut self, work: Work) {
         let mut next = Some(work);
         while let Some(Work { unit, op, ticket }) = next.take() {
-            let Some(unit) = self.hub.units.get(unit) else {
+            let Some(unit) = self.place.hub.units.get(unit) else {
                 next = self.finish(ticket, Outcome::Failed(iscsicore::disk::IoError::Other));
                 continue;
             };
@@ -281,7 +294,7 @@ impl Session {
     }
 
     fn finish(&mut self, ticket: Ticket, outcome: Outcome) -> Option<Work> {
-        self.service.finish(&mut self.target, &&self.hub.units, ticket, outcome)
+        self.service.finish(&mut self.target, &&self.place.hub.units, ticket, outcome)
     }
 
     fn io_done(&mut self, ticket: Ticket, outcome: Outcome) {
@@ -290,46 +303,29 @@ impl Session {
         }
     }
 
-    /// Aborts the tasks of every LUN that the unit stands behind; `done` is dropped with the last of them.
-    fn abort_tasks(&mut self, now: Instant, unit: UnitId, done: oneshot::Sender<()>) {
-        let done = Arc::new(done);
-        let luns = self.service.luns().iter().filter(|(_, mapped)| mapped.unit == unit);
-        for (lun, _) in luns {
-            let id = self.target.abort_tasks(now, AbortScope::LogicalUnit(lun));
-            self.aborts.push((id, done.clone()));
-        }
-    }
-
+    /// Puts a connection in the place of the one that there is. The tasks of the old one are being aborted; the new
+    /// one is not heard, nor its login answered, before storage has let go of them: a write of the old connection
+    /// must not land on top of one of the new.
     fn reinstate(&mut self, now: Instant, (incoming, transport): (Incoming, Transport)) {
-        let peer = match transport.peer() {
-            Ok(peer) => peer,
-            Err(_) => return,
+        let (Ok(peer), Some(cid)) = (transport.peer(), incoming.hello().map(|h| h.cid)) else { return };
+        let id = match self.target.reinstate(incoming, now) {
+            Ok(id) => id,
+            Err(error) => return tracing::debug!(%error, "a connection came too late to reinstate another"),
         };
-        self.drop_link(now);
-        match self.target.reinstate(incoming, now) {
-            Ok(id) => self.link = Some(Link { id, transport, peer, ended: false, closing: None }),
-            Err(error) => tracing::debug!(%error, "a connection came too late to reinstate another"),
+        let held = Some(self.target.abort_tasks(now, AbortScope::All));
+        let link = Link { held, ..Link::new((id, cid), transport, peer, &self.place.hub.limits) };
+        if let Some(old) = self.link.replace(link) {
+            self.target.lost(now, old.id, TransportError::Closed);
+            tokio::spawn(old.transport.close());
         }
     }
 
     fn drop_link(&mut self, now: Instant) {
         if let Some(link) = self.link.take() {
             self.target.lost(now, link.id, TransportError::Closed);
+            // A session that is retained takes a connection with any CID then.
+            self.place.hub.sessions().remove_connection(self.place.id, link.cid);
             tokio::spawn(link.transport.close());
-        }
-    }
-
-    fn report(&self) -> SessionReport {
-        let hello = self.target.hello();
-        SessionReport {
-            tsih: self.target.tsih().0,
-            initiator: hello.initiator.clone(),
-            user: self.target.user().map(str::to_owned),
-            target: hello.target.clone(),
-            session_type: hello.session_type,
-            connections: self.link.iter().map(|l| l.peer).collect(),
-            outstanding: self.target.outstanding(),
-            counters: self.target.counters(),
         }
     }
 }

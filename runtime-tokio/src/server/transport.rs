@@ -14,6 +14,12 @@ use tokio::net::TcpStream;
 /// Slices handed to one gathered write.
 const SLICES: usize = 128;
 
+/// Bytes of the read buffer before a login is complete: one login request and the next header.
+const LOGIN_BUFFER: usize = 16 << 10;
+
+/// How long a peer may take to accept what was sent last.
+pub(super) const FLUSH_TIME: Duration = Duration::from_secs(5);
+
 /// How long a closed connection is drained, so that its last answer is not cut off by a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -37,7 +43,9 @@ pub(super) enum Read {
 
 impl Transport {
     pub(super) fn new(stream: TcpStream, limits: &Limits) -> Self {
-        Transport { stream, rx: Receiver::new(limits), tx: Transmitter::new() }
+        let mut rx = Receiver::new(limits);
+        rx.set_read_buffer(limits.read_buffer.min(LOGIN_BUFFER));
+        Transport { stream, rx, tx: Transmitter::new() }
     }
 
     /// The peer's address.
@@ -75,6 +83,14 @@ impl Transport {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is left, as far as the peer takes it in time, and closes.
+    pub(super) async fn finish(mut self) {
+        let written = std::future::poll_fn(|cx| self.poll_write(cx));
+        if matches!(tokio::time::timeout(FLUSH_TIME, written).await, Ok(Ok(()))) {
+            self.close().await;
+        }
     }
 
     /// Sends the end of the stream and takes what the peer still sends, for a bounded time: closing with bytes
