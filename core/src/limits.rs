@@ -42,8 +42,6 @@ pub struct Limits {
     pub ping_grace: Duration,
     /// Time that an abort waits for the payload which the initiator still owes to the aborted tasks.
     pub abort_data_timeout: Duration,
-    /// Time that the peer has to end a session after it was asked to log out.
-    pub logout_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -64,7 +62,6 @@ impl Default for Limits {
             ping_timeout: Duration::from_secs(30),
             ping_grace: Duration::from_secs(600),
             abort_data_timeout: Duration::from_secs(3),
-            logout_timeout: Duration::from_secs(10),
         }
     }
 }

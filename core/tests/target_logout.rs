@@ -108,7 +108,7 @@ fn a_numbered_logout_that_is_refused_makes_room_again() {
 #[test]
 fn the_initiator_is_asked_to_log_out_and_does() {
     let mut s = Setup::default().connect();
-    s.target.request_logout(s.now);
+    s.target.request_logout(s.now, std::time::Duration::from_secs(10));
     let message = async_message(&s.answer());
     assert_eq!((message.event, message.parameter3), (AsyncEvent::LogoutRequested, 10));
     let mut app = App::default();
@@ -116,7 +116,7 @@ fn the_initiator_is_asked_to_log_out_and_does() {
     s.send(plain);
     app.serve(&mut s);
     assert_eq!(s.answer().scsi().itt, plain.itt, "what is on its way is still served");
-    s.target.request_logout(s.now);
+    s.target.request_logout(s.now, std::time::Duration::from_secs(10));
     assert_eq!(async_message(&s.answer()).event, AsyncEvent::LogoutRequested, "it may be asked again");
     let logout = s.logout(LogoutReason::CloseSession);
     s.send(logout);
@@ -127,7 +127,7 @@ fn the_initiator_is_asked_to_log_out_and_does() {
 #[test]
 fn an_initiator_that_does_not_log_out_is_dropped() {
     let mut s = Setup::default().connect();
-    s.target.request_logout(s.now);
+    s.target.request_logout(s.now, std::time::Duration::from_secs(10));
     s.answer();
     assert_eq!(s.target.poll_timeout(), Some(s.now + std::time::Duration::from_secs(10)));
     s.later(9);
@@ -200,7 +200,7 @@ fn an_initiator_that_has_begun_to_log_out_is_not_hurried() {
     let plain = s.plain();
     s.send(plain);
     let Some(Event::Command(command)) = s.target.poll_event() else { panic!("a command") };
-    s.target.request_logout(s.now);
+    s.target.request_logout(s.now, std::time::Duration::from_secs(10));
     s.answer();
     let logout = s.logout(LogoutReason::CloseSession);
     s.send(logout);

@@ -176,7 +176,7 @@ fn a_discovery_session_takes_send_targets_and_the_end_of_the_session_alone() {
 #[test]
 fn a_discovery_session_that_is_to_end_is_closed() {
     let mut s = Setup::discovery().connect();
-    s.target.request_logout(s.now);
+    s.target.request_logout(s.now, std::time::Duration::from_secs(10));
     s.quiet();
     assert!(matches!(s.events()[..], [Event::Close(_), Event::Ended(_)]));
 }

@@ -62,6 +62,7 @@ mod management;
 
 use core::cell::RefCell;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::disk::{LogicalUnit, Op, Outcome};
@@ -314,13 +315,12 @@ impl Host {
         }
     }
 
-    /// Asks all initiators to log out. Sessions that have not ended after
-    /// [`Limits::logout_timeout`] are ended then.
-    pub fn request_logout(&mut self, now: Instant) {
+    /// Asks all initiators to log out; sessions that have not ended after `within` are ended then.
+    pub fn request_logout(&mut self, now: Instant, within: Duration) {
         let ids: Vec<_> = self.live.keys().copied().collect();
         for id in ids {
             if let Some(session) = self.live.get_mut(&id) {
-                session.target.request_logout(now);
+                session.target.request_logout(now, within);
                 let link = session.link;
                 self.wake(link);
                 self.settle(now, id);

@@ -387,7 +387,7 @@ fn all_are_asked_to_log_out() {
     let mut host = host();
     let mut peer = Peer::log_in(&mut host, 1);
     wakes(&mut host);
-    host.request_logout(NOW);
+    host.request_logout(NOW, core::time::Duration::from_secs(10));
     assert_eq!(wakes(&mut host), [peer.link]);
     assert_eq!(peer.hear(&mut host)[0].bhs.opcode(), Opcode::AsyncMessage);
     let deadline = host.poll_timeout().expect("they have a limit of time");

@@ -282,13 +282,12 @@ impl Target {
         }
     }
 
-    pub(super) fn ask_for_logout(&mut self, now: Instant) {
+    pub(super) fn ask_for_logout(&mut self, now: Instant, within: core::time::Duration) {
         if self.is_discovery() {
             self.end_session(EndReason::Terminated);
             return;
         }
-        let timeout = self.limits.logout_timeout;
-        let seconds = timeout.as_secs().min(u64::from(u16::MAX)) as u16;
+        let seconds = within.as_secs().min(u64::from(u16::MAX)) as u16;
         let mut asked = false;
         for conn in self.conns.iter_mut().filter(|c| !c.closing) {
             match conn.state {
@@ -297,7 +296,7 @@ impl Target {
                 _ => continue,
             }
             asked = true;
-            conn.logout_deadline.get_or_insert(now + timeout);
+            conn.logout_deadline.get_or_insert(now + within);
         }
         if asked {
             self.push_async(AsyncEvent::LogoutRequested, NO_LUN, (0, 0, seconds), DataList::new());

@@ -17,6 +17,7 @@ mod task;
 mod text;
 mod timers;
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -265,9 +266,9 @@ impl Target {
         self.send_notice(notice);
     }
 
-    /// Asks the initiator to log out within [`Limits::logout_timeout`], after which the session is ended.
-    pub fn request_logout(&mut self, now: Instant) {
-        self.ask_for_logout(now);
+    /// Asks the initiator to log out; it is told the whole seconds of `within`, after which the session is ended.
+    pub fn request_logout(&mut self, now: Instant, within: Duration) {
+        self.ask_for_logout(now, within);
     }
 
     /// Ends the session now: its tasks are aborted and its connections closed. [`Event::Ended`] follows.

@@ -179,7 +179,7 @@ impl Builder {
             limits: self.limits,
             sessions: Mutex::new(Sessions::new(self.node_limits)),
             peers: Mutex::default(),
-            stopping: watch::Sender::new(false),
+            stopping: watch::Sender::new(None),
         });
         let mut tasks = JoinSet::new();
         let mut addresses = Vec::new();

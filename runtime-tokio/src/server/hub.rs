@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use iscsicore::disk::{AttachReason, NexusAccess, NexusId};
 use iscsicore::node::{LunMap, Node, SessionId, Sessions, UnitAccess, UnitId};
@@ -28,7 +29,7 @@ pub(super) enum Control {
     /// Abort the tasks on a unit, and drop `done` when they have ended.
     AbortTasks { unit: UnitId, done: oneshot::Sender<()> },
     /// Ask the initiator to log out.
-    Shutdown,
+    Shutdown { within: Duration },
     /// Tell about yourself.
     Report(oneshot::Sender<SessionReport>),
 }
@@ -53,8 +54,8 @@ pub(super) struct Hub {
     pub(super) sessions: Mutex<Sessions>,
     /// Holds every session of the registry, and those that were reinstated until nothing is left of them.
     pub(super) peers: Mutex<BTreeMap<SessionId, Peer>>,
-    /// Turns true when the server stops.
-    pub(super) stopping: watch::Sender<bool>,
+    /// Set when the server stops: how long initiators have to log out.
+    pub(super) stopping: watch::Sender<Option<Duration>>,
 }
 
 impl Hub {
@@ -75,7 +76,7 @@ impl Hub {
 
     /// Waits until the server stops.
     pub(super) async fn stopped(&self) {
-        let _ = self.stopping.subscribe().wait_for(|stop| *stop).await;
+        let _ = self.stopping.subscribe().wait_for(Option::is_some).await;
     }
 }
 

@@ -42,6 +42,9 @@ use hub::{Control, Hub};
 pub use builder::{Builder, StartError};
 pub use inspect::SessionReport;
 
+/// How long initiators have to log out, when the caller does not say.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// How long a stop waits for storage that does not answer.
 const STORAGE_TIME: Duration = Duration::from_secs(30);
 
@@ -90,11 +93,9 @@ impl Server {
         reports
     }
 
-    /// Stops as [`shutdown_within`](Self::shutdown_within) does, with
-    /// [`Limits::logout_timeout`](iscsicore::Limits::logout_timeout) as the grace.
+    /// Stops as [`shutdown_within`](Self::shutdown_within) does, with five seconds of grace.
     pub async fn shutdown(self) -> Vec<io::Error> {
-        let grace = self.hub.limits.logout_timeout;
-        self.shutdown_within(grace).await
+        self.shutdown_within(GRACE).await
     }
 
     /// Stops: takes no more connections, asks the initiators to log out and gives them `grace` for it (zero asks and
@@ -106,9 +107,9 @@ impl Server {
     /// always returns.
     pub async fn shutdown_within(mut self, grace: Duration) -> Vec<io::Error> {
         // Sessions that begin after this see it for themselves.
-        self.hub.stopping.send_replace(true);
+        self.hub.stopping.send_replace(Some(grace));
         for peer in self.hub.peers().values() {
-            let _ = peer.control.send(Control::Shutdown);
+            let _ = peer.control.send(Control::Shutdown { within: grace });
         }
         let mut errors = Vec::new();
         if tokio::time::timeout(grace, self.sessions_end()).await.is_err() {

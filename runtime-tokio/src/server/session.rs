@@ -112,9 +112,10 @@ impl Session {
 
     /// Runs until nothing of the session is left.
     pub(super) async fn run(mut self) -> EndReason {
-        if *self.place.hub.stopping.borrow() {
+        let stopping = *self.place.hub.stopping.borrow();
+        if let Some(within) = stopping {
             // The server stopped while this login was on its way.
-            self.target.request_logout(clock::now());
+            self.target.request_logout(clock::now(), within);
         }
         let reason = std::future::poll_fn(|cx| self.poll(cx)).await;
         if let Some(link) = self.link.take() {
@@ -156,7 +157,7 @@ impl Session {
                     self.drop_link(now);
                 }
                 Control::AbortTasks { unit, done } => self.abort_tasks(now, unit, None, done),
-                Control::Shutdown => self.target.request_logout(now),
+                Control::Shutdown { within } => self.target.request_logout(now, within),
                 Control::Report(reply) => {
                     let _ = reply.send(self.report());
                 }
