@@ -155,6 +155,7 @@
 //! queued: flush, then close), [`TransportError`] the wire, as the adapter saw it. Bytes from a peer never make this
 //! crate panic, loop, or hold more than [`Limits`] allows.
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_types, clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod disk;
 pub mod error;

@@ -45,24 +45,27 @@ fn give_back(session: &mut Session) {
 fn additional_headers_that_lie_are_rejected() {
     let serving = Serving::new();
     let mut bystander = Bystander::new(&serving);
-    let bad: [&[u8]; 8] = [
-        &[0, 0, 0, 0],                                     // AHSLength 0
-        &[0, 200, 1, 0, 1, 2, 3, 4],                       // longer than TotalAHSLength
-        &[0xff, 0xff, 1, 0],                               // as long as can be
-        &[0, 1, 1, 0, 0, 1, 1],                            // a second one cut off
-        &[0, 3, 2, 0, 1, 2, 0, 0],                         // a bidirectional length of two bytes
-        &[0, 5, 2, 0, 0, 0, 2, 0, 0, 5, 2, 0, 0, 0, 2, 0], // twice
-        &[0, 1, 1, 0],                                     // an extended CDB of no bytes
-        &[0, 2, 3, 0, 9, 0, 0, 0],                         // of a kind that nobody knows
+    use RejectReason::{InvalidPduField as Malformed, ProtocolError as Reserved};
+    let bad: [(&[u8], RejectReason); 8] = [
+        (&[0, 0, 0, 0], Reserved),                // of the reserved kind 0, and empty
+        (&[0, 200, 1, 0, 1, 2, 3, 4], Malformed), // longer than TotalAHSLength
+        (&[0xff, 0xff, 1, 0], Malformed),         // as long as can be
+        (&[0, 1, 1, 0, 0, 1, 1], Malformed),      // a second one cut off
+        (&[0, 3, 2, 0, 1, 2, 0, 0], Malformed),   // a bidirectional length of two bytes
+        (&[0, 5, 2, 0, 0, 0, 2, 0, 0, 5, 2, 0, 0, 0, 2, 0], Malformed), // twice
+        (&[0, 1, 1, 0], Malformed),               // an extended CDB of no bytes
+        (&[0, 2, 3, 0, 9, 0, 0, 0], Reserved),    // of a kind that nobody knows
     ];
-    for ahs in bad {
+    for (ahs, want) in bad {
         let mut session = serving.login("ahs");
         let command = session.command(0, &[0; 6]);
         session.raw.send_with_ahs(command.emit(), ahs, DataList::new());
         let pdu = session.next_pdu().unwrap();
         if pdu.bhs.opcode() == Opcode::Reject {
-            assert_eq!((reason(&pdu), pdu.data.len()), (RejectReason::InvalidPduField, 48), "{ahs:?}");
-            assert!(session.next_pdu().is_none(), "a format error ends the session");
+            assert_eq!((reason(&pdu), pdu.data.len()), (want, 48), "{ahs:?}");
+            if want == Malformed {
+                assert!(session.next_pdu().is_none(), "a format error ends the session");
+            }
         } else {
             // What is well-formed but of no use may be ignored.
             assert_eq!((pdu.bhs.opcode(), pdu.bhs.itt()), (Opcode::ScsiResponse, command.itt), "{ahs:?}");
