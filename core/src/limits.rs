@@ -8,8 +8,10 @@ use core::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of text (keys and values, over all PDUs joined by the C bit) that one login negotiation
-    /// step or Text exchange may take from the peer.
+    /// Bytes of text (keys and values, over all PDUs joined by the C bit) that one step of a login may take from a
+    /// peer. It has not authenticated, so this is what a connection costs at most before that.
+    pub login_text_bytes: usize,
+    /// The same for one Text exchange of a session.
     pub text_bytes: usize,
     /// Bytes of text that one answer may grow to.
     pub text_answer_bytes: usize,
@@ -47,6 +49,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
+            login_text_bytes: 16 * 1024,
             text_bytes: 64 * 1024,
             text_answer_bytes: 256 * 1024,
             login_pdus: 64,

@@ -4,9 +4,13 @@
 //! Hand every [`Event`] to [`Service::handle`]. It answers by itself what needs no storage, and returns a [`Work`]
 //! for what does; carry that out and hand the outcome to [`Service::finish`], which may ask for more.
 
-use crate::disk::{self, LogicalUnit, NexusId, Op, Outcome, Reply, Request, Resume, Step};
+use std::collections::BTreeSet;
+
+use crate::disk::{
+    self, AttachReason, LogicalUnit, NexusAccess, NexusId, Op, Outcome, Reply, Request, Resume, Step,
+};
 use crate::link::TaskId;
-use crate::node::{LunMap, UnitId};
+use crate::node::{LunMap, MappedUnit, UnitAccess, UnitId};
 use crate::scsi::{Cdb, Response};
 use crate::target::{Command, Event, Target};
 use crate::wire::Lun;
@@ -66,12 +70,48 @@ pub struct Service {
     /// Commands that were aborted while storage had them, by the index of their task. Marks of tasks that have ended
     /// stay until the index is used again; the generation in the id keeps them from meaning another task.
     aborted: Vec<Option<TaskId>>,
+    /// Whether a unit stands behind several LUNs, so that what may be done to it depends on the LUN.
+    mixed: bool,
+}
+
+/// Makes a nexus known to the units that it sees, with what it may do to each.
+pub fn attach(units: &impl Units, luns: &LunMap, nexus: NexusId, reason: AttachReason) {
+    for (_, mapped) in luns.iter() {
+        units.with_unit(mapped.unit, |unit| {
+            unit.attach(nexus, reason);
+            unit.set_access(nexus, access(mapped));
+        });
+    }
+}
+
+/// Has the units that a nexus sees forget it.
+pub fn detach(units: &impl Units, luns: &LunMap, nexus: NexusId) {
+    for (_, mapped) in luns.iter() {
+        units.with_unit(mapped.unit, |unit| unit.detach(nexus));
+    }
+}
+
+fn access(mapped: MappedUnit) -> NexusAccess {
+    match mapped.access {
+        UnitAccess::ReadWrite => NexusAccess::ReadWrite,
+        UnitAccess::ReadOnly => NexusAccess::ReadOnly,
+    }
 }
 
 impl Service {
     /// Serves the units that `luns` maps, to the initiator that `nexus` names.
     pub fn new(nexus: NexusId, luns: LunMap) -> Self {
-        Service { nexus, luns, waiting: Vec::new(), aborted: Vec::new() }
+        let units: BTreeSet<UnitId> = luns.iter().map(|(_, mapped)| mapped.unit).collect();
+        let mixed = units.len() < luns.len();
+        Service { nexus, luns, waiting: Vec::new(), aborted: Vec::new(), mixed }
+    }
+
+    /// Tells the units that commands of the initiator were ended by the protocol, when its connection was
+    /// reinstated while some ran (RFC 7143 section 11.14.5).
+    pub fn tasks_terminated(&self, units: &impl Units) {
+        for (_, mapped) in self.luns.iter() {
+            units.with_unit(mapped.unit, |unit| unit.tasks_terminated(self.nexus));
+        }
     }
 
     /// The nexus that commands come from.
@@ -136,7 +176,13 @@ impl Service {
             return Handled::Done;
         }
         let step = mapped.and_then(|mapped| {
-            let step = units.with_unit(mapped.unit, |unit| unit.start(nexus, &request))?;
+            let mixed = self.mixed;
+            let step = units.with_unit(mapped.unit, |unit| {
+                if mixed {
+                    unit.set_access(nexus, access(mapped));
+                }
+                unit.start(nexus, &request)
+            })?;
             Some((mapped.unit, step))
         });
         match step {

@@ -48,7 +48,7 @@ fn text_that_is_not_pairs() {
 #[test]
 fn text_is_taken_up_to_the_limit_and_no_further() {
     let mut limits = Limits::default();
-    limits.text_bytes = 10_000;
+    limits.login_text_bytes = 10_000;
     let mut c = Conversation::with_limits(open(), limits.clone());
     // 8192 bytes and more are taken, in one piece as in several.
     let mut text = encode(NAMES);

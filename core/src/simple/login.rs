@@ -6,7 +6,7 @@ use crate::disk::{AttachReason, NexusId};
 use crate::link::{Receiver, Transmitter};
 use crate::login::SessionType;
 use crate::node::{Decision, LoginFacts, LunMap, Node, Refusal, Seat, SessionId, Sessions};
-use crate::serve::{Service, Units};
+use crate::serve::{self, Service};
 use crate::target::{Incoming, IncomingEvent, Target};
 use crate::wire::LoginStatus;
 use crate::{Instant, Limits, PeerError};
@@ -191,9 +191,7 @@ impl Host {
             _ => None,
         };
         let (luns, nexus) = (luns.unwrap_or_else(LunMap::new), seat.nexus.unwrap_or(NexusId(0)));
-        for (_, mapped) in luns.iter() {
-            self.units.with_unit(mapped.unit, |unit| unit.attach(nexus, reason));
-        }
+        serve::attach(&self.units, &luns, nexus, reason);
         let service = Service::new(nexus, luns);
         self.live.insert(seat.session, Session { target, service, link, conn, local, end_when_idle: false });
         self.put(link, Place::Session(seat.session));
@@ -202,10 +200,14 @@ impl Host {
     /// Puts a connection in the place of that of a session (RFC 7143 section 6.3.4).
     fn join(&mut self, now: Instant, link: LinkId, login: Login, id: SessionId) {
         let joined = self.live.get_mut(&id).and_then(|session| {
+            let busy = session.target.outstanding() > 0;
             let conn = session.target.reinstate(login.incoming, now).ok()?;
             let old = (mem::replace(&mut session.link, link), mem::replace(&mut session.conn, conn));
             // The session has another connection by now, so it does not end for this.
             session.target.lost(now, old.1, crate::TransportError::Closed);
+            if busy {
+                session.service.tasks_terminated(&self.units);
+            }
             Some(old.0)
         });
         match joined {

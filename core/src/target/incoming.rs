@@ -366,7 +366,7 @@ impl Incoming {
             }
             return self.send_piece(request);
         }
-        if self.text.len() + data.len() > self.limits.text_bytes {
+        if self.text.len() + data.len() > self.limits.login_text_bytes {
             return Err(initiator_error("too much text"));
         }
         self.text.extend_from_slice(data);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use iscsicore::disk::{AttachReason, NexusAccess, NexusId};
-use iscsicore::node::{LunMap, Node, SessionId, Sessions, UnitAccess, UnitId};
-use iscsicore::serve::Units;
+use iscsicore::disk::{AttachReason, NexusId};
+use iscsicore::node::{LunMap, Node, SessionId, Sessions, UnitId};
+use iscsicore::serve;
 use iscsicore::target::Incoming;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -94,16 +94,7 @@ impl Place {
     /// Makes the session's nexus known to the units that its initiator sees.
     pub(super) fn attach(&self, reason: AttachReason) {
         let Some(nexus) = self.nexus else { return };
-        for (_, mapped) in self.luns.iter() {
-            let access = match mapped.access {
-                UnitAccess::ReadWrite => NexusAccess::ReadWrite,
-                UnitAccess::ReadOnly => NexusAccess::ReadOnly,
-            };
-            (&self.hub.units).with_unit(mapped.unit, |unit| {
-                unit.attach(nexus, reason);
-                unit.set_access(nexus, access);
-            });
-        }
+        serve::attach(&&self.hub.units, &self.luns, nexus, reason);
     }
 }
 
@@ -114,8 +105,6 @@ impl Drop for Place {
         let mut sessions = self.hub.sessions();
         self.hub.peers().remove(&self.id);
         let (Some(_), Some(nexus)) = (sessions.remove(self.id), self.nexus) else { return };
-        for (_, mapped) in self.luns.iter() {
-            (&self.hub.units).with_unit(mapped.unit, |unit| unit.detach(nexus));
-        }
+        serve::detach(&&self.hub.units, &self.luns, nexus);
     }
 }

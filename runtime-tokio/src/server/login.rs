@@ -62,10 +62,11 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, seed
     };
     let Some((login, seat)) = negotiated else { return };
     if let Some(session) = login.take_seat(seat).await {
-        let initiator = session.target.hello().initiator.clone();
-        tracing::info!(%peer, ?initiator, session = session.target.tsih().0, "session opened");
+        let hello = session.target.hello();
+        let (initiator, target) = (hello.initiator.clone(), hello.target.clone());
+        tracing::info!(%peer, ?initiator, ?target, session = session.target.tsih().0, "session opened");
         let reason = session.run().await;
-        tracing::info!(%peer, ?initiator, ?reason, "session ended");
+        tracing::info!(%peer, ?initiator, ?target, ?reason, "session ended");
     }
 }
 
@@ -125,13 +126,16 @@ impl Login {
     }
 
     fn refused(&self, error: Option<iscsicore::PeerError>) {
+        let status = self.incoming.failure().map(|failure| format!("{:#06x}", failure.status.0));
         let why = match (self.incoming.failure(), error) {
             (Some(failure), _) => failure.why.clone(),
             (None, Some(error)) => error.to_string(),
             (None, None) => String::new(),
         };
-        let initiator = self.incoming.hello().map(|h| h.initiator.as_str());
-        tracing::warn!(peer = %self.peer, ?initiator, ?why, "login refused");
+        let hello = self.incoming.hello();
+        let (initiator, target) =
+            (hello.map(|h| h.initiator.as_str()), hello.and_then(|h| h.target.as_deref()));
+        tracing::warn!(peer = %self.peer, ?initiator, ?target, status, ?why, "login refused");
     }
 
     /// Waits for bytes until the login's time is up. Returns whether there is anything to go on with.

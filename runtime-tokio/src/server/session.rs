@@ -309,10 +309,14 @@ impl Session {
     /// must not land on top of one of the new.
     fn reinstate(&mut self, now: Instant, (incoming, transport): (Incoming, Transport)) {
         let (Ok(peer), Some(cid)) = (transport.peer(), incoming.hello().map(|h| h.cid)) else { return };
+        let busy = self.target.outstanding() > 0;
         let id = match self.target.reinstate(incoming, now) {
             Ok(id) => id,
             Err(error) => return tracing::debug!(%error, "a connection came too late to reinstate another"),
         };
+        if busy {
+            self.service.tasks_terminated(&&self.place.hub.units);
+        }
         let held = Some(self.target.abort_tasks(now, AbortScope::All));
         let link = Link { held, ..Link::new((id, cid), transport, peer, &self.place.hub.limits) };
         if let Some(old) = self.link.replace(link) {
