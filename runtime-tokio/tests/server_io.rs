@@ -132,6 +132,8 @@ fn a_lun_that_is_read_only_for_one_initiator_is_writable_for_others() {
         target.luns.insert(0, unit, UnitAccess::ReadWrite).unwrap();
         let mut luns = LunMap::new();
         luns.insert(0, unit, UnitAccess::ReadOnly).unwrap();
+        // The same unit once more, writable: the LUN decides, not the unit.
+        luns.insert(1, unit, UnitAccess::ReadWrite).unwrap();
         target.luns_for.insert(IscsiName::parse("iqn.2026-01.dev.iscsicore.test:reader").unwrap(), luns);
         b.target_config(target);
     });
@@ -141,6 +143,10 @@ fn a_lun_that_is_read_only_for_one_initiator_is_writable_for_others() {
     let refused = reader.start_write(0, 0, &[2; 512]);
     assert_eq!(reader.finish(refused).sense, Some((7, 0x27, 0)), "WRITE PROTECTED");
     assert_eq!(reader.read(0, 0, 1), [1; 512]);
+    reader.write(1, 0, &[3; 512]);
+    let refused = reader.start_write(0, 0, &[2; 512]);
+    assert_eq!(reader.finish(refused).sense, Some((7, 0x27, 0)), "still");
+    assert_eq!(writer.read(0, 0, 1), [3; 512]);
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn many_logins_of_one_name_at_once_leave_one_session() {
     }
 }
 
+// covers: 7143-11.14.5-1
 #[test]
 fn a_connection_is_reinstated_once_the_tasks_of_the_old_one_have_ended() {
     let serving = Serving::new();
@@ -122,7 +123,8 @@ fn a_connection_is_reinstated_once_the_tasks_of_the_old_one_have_ended() {
     gate.open();
     let mut new = Session::finish_login(raw, &login).unwrap();
     assert_eq!(new.tsih, old.tsih);
-    new.clear_attention(0);
+    assert_eq!(new.test_unit_ready(0).sense, Some((6, 0x47, 0x7f)), "COMMANDS CLEARED BY ISCSI PROTOCOL EVENT");
+    assert_eq!(new.test_unit_ready(0).sense, None, "once");
     new.write(0, 0, &[2; 512]);
     std::thread::sleep(WHILE);
     assert_eq!(serving.bytes(0, 512), [2; 512]);
