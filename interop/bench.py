@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Measures iscsicored (memory) beside a tuned tgt (file on /dev/shm) with load generators that others wrote.
+"""Measures iscsicored beside a tuned tgt with load generators that others wrote.
 
-    interop/bench.py --rounds 5                      iscsicored and tgt in turns, medians, ratios
+iscsicored serves its own memory, iscsicored-file and tgt a file on /dev/shm.
+
+    interop/bench.py --rounds 5                      all three in turns, medians, ratios
     interop/bench.py --targets tgt --seconds 1       one target alone
 
 Four loads: 4 KiB random read (iscsi-perf, 32 in flight), 4 KiB scattered write (qemu-img bench, 32 in flight, a stride
@@ -28,6 +30,7 @@ import peers
 HERE = pathlib.Path(__file__).resolve().parent
 SMALL, LARGE = 4096, 262144
 STRIDE = 5003  # in blocks; odd, so it visits each block of a power-of-two unit once a pass
+TARGETS = ("iscsicored", "iscsicored-file", "tgt")
 LOADS = ("random read 4K", "scattered write 4K", "sequential read 256K", "sequential write 256K")
 
 
@@ -55,8 +58,8 @@ class Sample:
 class Bench:
     """One target with the files that its data is compared with."""
 
-    def __init__(self, target, folder, size, seconds):
-        self.target, self.folder, self.size, self.seconds = target, pathlib.Path(folder), size, seconds
+    def __init__(self, target, folder, size, seconds, name):
+        self.target, self.folder, self.size, self.seconds, self.name = target, pathlib.Path(folder), size, seconds, name
         self.url = target.url()
 
     def read(self, load, block, depth, random_order):
@@ -85,12 +88,12 @@ class Bench:
         before, client = self.target.cpu_seconds(), client_cpu()
         ios, seconds = action()
         after = self.target.cpu_seconds()
-        return Sample(load, self.target.kind, ios, seconds, block, after[0] - before[0], after[1] - before[1], client_cpu() - client)
+        return Sample(load, self.name, ios, seconds, block, after[0] - before[0], after[1] - before[1], client_cpu() - client)
 
     def compare(self, expected):
         done = peers.run("qemu-img", "compare", "-f", "raw", "-F", "raw", expected, self.url, check=False)
         if done.returncode:
-            sys.exit(f"{self.target.kind}: THE DATA IS WRONG after the load: {done.stdout.strip()}")
+            sys.exit(f"{self.name}: THE DATA IS WRONG after the load: {done.stdout.strip()}")
 
     def sample(self, load, number, rates):
         """One timed phase of this load."""
@@ -99,7 +102,7 @@ class Bench:
         if load == LOADS[2]:
             return self.read(load, LARGE, 16, False)
         block, depth, stride = (SMALL, 32, STRIDE) if load == LOADS[1] else (LARGE, 16, 1)
-        key = self.target.kind, load
+        key = self.name, load
         if key not in rates:
             rates[key] = self.write(load, block, depth, stride, 200, 0).values()["iops"]
         return self.write(load, block, depth, stride, 1 + number % 150, rates[key])
@@ -132,12 +135,21 @@ def measure(options):
         for number in range(options.rounds):
             for load in options.loads:
                 for name in options.targets if number % 2 == 0 else options.targets[::-1]:
-                    options.target = name
-                    with peers.chosen(options)([peers.Disk(options.size)]) as target:
-                        samples.append(Bench(target, folder, options.size, options.seconds).sample(load, number, rates))
+                    with contestant(options, name, folder) as target:
+                        samples.append(Bench(target, folder, options.size, options.seconds, name).sample(load, number, rates))
                     values = samples[-1].values()
-                    print(f"round {number + 1}  {load:22}{name:11}{values['iops']:9.0f} IOPS {values['server_us']:7.1f} us", flush=True)
+                    print(f"round {number + 1}  {load:22}{name:16}{values['iops']:9.0f} IOPS {values['server_us']:7.1f} us", flush=True)
     return samples
+
+
+def contestant(options, name, folder):
+    """The server of that name over its store; `-file` puts iscsicored on the store that tgt has, a file in RAM."""
+    options.target = name.removesuffix("-file")
+    path = pathlib.Path(folder, "disk")
+    if name.endswith("-file"):
+        path.unlink(missing_ok=True)
+        return peers.chosen(options)([peers.Disk(options.size, path=str(path))])
+    return peers.chosen(options)([peers.Disk(options.size)])
 
 
 def make_image(path, size):
@@ -159,17 +171,17 @@ def table(samples, targets):
             middle = medians[name]
             rows.append(f"| {load} | {name} | {middle['iops']:.0f} | {middle['mb_s']:.0f} | {middle['server_us']:.1f} | {middle['client_us']:.1f} |")
             result.append({"load": load, "target": name, **middle})
-        if len(targets) == 2:
-            ours, theirs = (medians[name] for name in targets)
+        for name in targets[:-1]:
+            ours, theirs = medians[name], medians[targets[-1]]
             ratio = {key: ours[key] / theirs[key] if theirs[key] else float("nan") for key in ours}
-            rows.append(f"| {load} | **ratio** | {ratio['iops']:.2f} | {ratio['mb_s']:.2f} | {ratio['server_us']:.2f} | {ratio['client_us']:.2f} |")
-            result.append({"load": load, "ratio": f"{targets[0]}/{targets[1]}", **ratio})
+            rows.append(f"| {load} | **{name} / {targets[-1]}** | {ratio['iops']:.2f} | {ratio['mb_s']:.2f} | {ratio['server_us']:.2f} | {ratio['client_us']:.2f} |")
+            result.append({"load": load, "ratio": f"{name}/{targets[-1]}", **ratio})
     return rows, result
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--targets", default="iscsicored,tgt", help="one or two of iscsicored, tgt (default both)")
+    parser.add_argument("--targets", default=",".join(TARGETS), help=f"some of {', '.join(TARGETS)} (default all); the last is what the others are compared with")
     parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3, help="length of a timed phase (default 3; reads: whole seconds)")
@@ -178,8 +190,8 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "out" / "bench.json")
     options = parser.parse_args()
     options.targets, options.loads = options.targets.split(","), options.loads.split(",")
-    if not set(options.targets) <= set(peers.KINDS) or not set(options.loads) <= set(LOADS):
-        parser.error(f"targets are {', '.join(peers.KINDS)}; loads are {', '.join(LOADS)}")
+    if not set(options.targets) <= set(TARGETS) or not set(options.loads) <= set(LOADS):
+        parser.error(f"targets are {', '.join(TARGETS)}; loads are {', '.join(LOADS)}")
     if options.size & options.size - 1 or options.size < 1 << 24:
         parser.error("--size must be a power of two of at least 16M")
     began = time.monotonic()
