@@ -87,6 +87,7 @@ interop() {
     export ISCSICORED=$BINARY
     step "interop: tools" "$python_found" interop/test_tools.py
     step "interop: login" "$python_found" interop/test_login.py
+    step "interop: wire" "$python_found" interop/test_wire.py
     step "interop: hostile bytes" "$python_found" interop/test_hostile.py
     step "interop: iscsi-test-cu" "$python_found" interop/test_cu.py --required
     step "interop: kill -9" "$python_found" interop/kill9.py --rounds 20 --trace

@@ -10,15 +10,15 @@ import socket
 import threading
 import time
 
-KEEP = 1 << 20  # bytes remembered for each direction
+KEEP = 4 << 20  # bytes remembered of each connection
 
 
 class Tap:
-    """Relays every connection to `port`; keeps the first MiB of each direction."""
+    """Relays every connection to `port`; keeps the first bytes of each."""
 
     def __init__(self, port):
         self.to = port
-        self.sent = {"request": bytearray(), "answer": bytearray()}
+        self.kept = []  # for each connection, (direction, bytes) in order
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.sockets = [self.listener]
@@ -38,14 +38,17 @@ class Tap:
                 each.close()
 
     def requests(self):
-        """Bytes that the initiator sent."""
-        with self.lock:
-            return bytes(self.sent["request"])
+        """Bytes that initiators sent."""
+        return b"".join(data for pieces in self.connections() for direction, data in pieces if direction == "request")
 
     def answers(self):
         """Bytes that the target sent."""
+        return b"".join(data for pieces in self.connections() for direction, data in pieces if direction == "answer")
+
+    def connections(self):
+        """For each connection the list of (direction, bytes), in order."""
         with self.lock:
-            return bytes(self.sent["answer"])
+            return [list(pieces) for pieces in self.kept]
 
     def accept(self):
         while True:
@@ -56,15 +59,17 @@ class Tap:
                 return
             with self.lock:
                 self.sockets += [near, far]
-            threading.Thread(target=self.copy, args=(near, far, "request"), daemon=True).start()
-            threading.Thread(target=self.copy, args=(far, near, "answer"), daemon=True).start()
+                pieces = []
+                self.kept.append(pieces)
+            threading.Thread(target=self.copy, args=(near, far, "request", pieces), daemon=True).start()
+            threading.Thread(target=self.copy, args=(far, near, "answer", pieces), daemon=True).start()
 
-    def copy(self, source, sink, direction):
+    def copy(self, source, sink, direction, pieces):
         try:
             while data := source.recv(1 << 16):
                 with self.lock:
-                    kept = self.sent[direction]
-                    kept += data[: max(0, KEEP - len(kept))]
+                    if sum(len(piece) for _, piece in pieces) + len(data) <= KEEP:
+                        pieces.append((direction, data))
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
         except OSError:
