@@ -1,9 +1,12 @@
 //! The receiver must see the same PDUs however the stream is cut, and whichever way the pieces come in.
 
+mod link_support;
+
 use bytes::Bytes;
 use iscsicore::link::{Pdu, Placement, Receiver, SegmentDigest, Want};
 use iscsicore::wire::{Bhs, Opcode};
 use iscsicore::{FrameError, Limits};
+use link_support::naive_crc;
 use proptest::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -407,18 +410,6 @@ fn frames(samples: &[Sample], digests: Digests) -> Vec<u8> {
         out.extend(data);
     }
     out
-}
-
-/// CRC32C a bit at a time, as it travels.
-fn naive_crc(bytes: &[u8]) -> [u8; 4] {
-    let mut crc = !0u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
-        }
-    }
-    (!crc).to_le_bytes()
 }
 
 const TEXT_DIGEST: [u8; 4] = [0x95, 0x7d, 0x6d, 0xe1];

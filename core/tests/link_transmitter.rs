@@ -1,11 +1,14 @@
 //! The transmitter's bytes are the concatenation of its PDUs, however they are written out.
 
+mod link_support;
+
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 use iscsicore::link::{Placement, Receiver, SegmentDigest, Transmitter};
 use iscsicore::wire::{Bhs, Opcode};
 use iscsicore::{DataList, Limits};
+use link_support::naive_crc;
 use proptest::prelude::*;
 
 /// What one PDU is made of: a tag, additional header segments, slices of payload.
@@ -211,18 +214,6 @@ fn frame(sample: &Sample, header_digest: bool, data_digest: bool) -> Vec<u8> {
         out.extend(naive_crc(&out[start..]));
     }
     out
-}
-
-/// CRC32C a bit at a time, as it travels.
-fn naive_crc(bytes: &[u8]) -> [u8; 4] {
-    let mut crc = !0u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 };
-        }
-    }
-    (!crc).to_le_bytes()
 }
 
 fn drain(tx: &mut Transmitter) -> Vec<u8> {

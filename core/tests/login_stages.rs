@@ -111,9 +111,9 @@ fn names_and_session_types() {
         (format!("{i} {t} SessionType=Other"), 0x0209),
         (format!("{i} {t} SessionType="), 0x0209),
         (format!("{i} {t} SessionType=normal"), 0x0209),
-        (format!("InitiatorName=host {t}"), 0x0200),
+        (format!("InitiatorName=a,b {t}"), 0x0200),
         (format!("{long}a {t}"), 0x0200),
-        (format!("{i} TargetName=disk"), 0x0203),
+        (format!("{i} TargetName=a,b"), 0x0203),
     ];
     for (text, want) in table {
         for stage in [SECURITY, OPERATIONAL] {

@@ -60,6 +60,7 @@ fn send_targets_asks_the_caller_and_lists_what_it_says() {
 #[test]
 fn which_targets_may_be_asked_for_depends_on_the_session() {
     let other = "iqn.2026-11.example:other";
+    let shouted = &TARGET.to_uppercase()[..];
     let cases = [
         (true, "All", Some(SendTargets::All)),
         (true, TARGET, Some(SendTargets::Named(TARGET.into()))),
@@ -67,6 +68,7 @@ fn which_targets_may_be_asked_for_depends_on_the_session() {
         (true, "", None),
         (false, "All", None),
         (false, TARGET, Some(SendTargets::Named(TARGET.into()))),
+        (false, shouted, Some(SendTargets::Named(shouted.into()))),
         (false, other, None),
         (false, "", Some(SendTargets::Current)),
     ];

@@ -75,12 +75,20 @@ fn bytes(words: &[u32; 12]) -> [u8; 48] {
 }
 
 fn rows() -> Vec<Row> {
-    let mut rows = initiator_rows();
-    rows.extend(initiator_control_rows());
-    rows.extend(target_rows());
-    rows.extend(target_data_rows());
-    rows.extend(target_control_rows());
-    rows
+    [
+        initiator_rows(),
+        task_management_rows(),
+        login_request_rows(),
+        text_and_logout_request_rows(),
+        target_rows(),
+        scsi_response_rows(),
+        target_data_rows(),
+        login_and_text_response_rows(),
+        target_control_rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[rustfmt::skip]
@@ -155,20 +163,11 @@ fn initiator_rows() -> Vec<Row> {
 }
 
 #[rustfmt::skip]
-fn initiator_control_rows() -> Vec<Row> {
+fn task_management_rows() -> Vec<Row> {
     let tmf = TaskManagementRequest {
         immediate: true, function: TaskManagementFunction::AbortTask, lun: LUN, itt: ITT,
         referenced_itt: Itt(0x7172_7374), cmd_sn: CMD_SN, exp_stat_sn: EXP_STAT_SN, ref_cmd_sn: CmdSn(0x2122_2320),
         exp_data_sn: DataSn(0),
-    };
-    let login = LoginRequest {
-        transit: true, continued: false, csg: Stage::LoginOperationalNegotiation, nsg: Some(Stage::FullFeature),
-        version_max: 2, version_min: 1, isid: Isid([0x80, 1, 2, 3, 4, 5]), tsih: Tsih(0x0607), itt: ITT,
-        cid: Cid(0x0809), cmd_sn: CMD_SN, exp_stat_sn: EXP_STAT_SN,
-    };
-    let text = TextRequest {
-        immediate: false, final_: true, continued: false, lun: Lun::ZERO, itt: ITT, ttt: Ttt::RESERVED, cmd_sn: CMD_SN,
-        exp_stat_sn: EXP_STAT_SN,
     };
     vec![
         Row {
@@ -196,6 +195,17 @@ fn initiator_control_rows() -> Vec<Row> {
                 exp_data_sn: DataSn(9), ..tmf
             }),
         },
+    ]
+}
+
+#[rustfmt::skip]
+fn login_request_rows() -> Vec<Row> {
+    let login = LoginRequest {
+        transit: true, continued: false, csg: Stage::LoginOperationalNegotiation, nsg: Some(Stage::FullFeature),
+        version_max: 2, version_min: 1, isid: Isid([0x80, 1, 2, 3, 4, 5]), tsih: Tsih(0x0607), itt: ITT,
+        cid: Cid(0x0809), cmd_sn: CMD_SN, exp_stat_sn: EXP_STAT_SN,
+    };
+    vec![
         Row {
             what: "Login Request, transit",
             words: [0x4387_0201, 0, 0x8001_0203, 0x0405_0607, 0x1112_1314, 0x0809_0000, 0x2122_2324, 0x3132_3334,
@@ -210,6 +220,16 @@ fn initiator_control_rows() -> Vec<Row> {
             ignored: [0xc033_0000, 0, 0, 0, 0, 0x0000_ffff, 0, 0, ALL, ALL, ALL, ALL],
             pdu: i(LoginRequest { transit: false, continued: true, nsg: None, ..login }),
         },
+    ]
+}
+
+#[rustfmt::skip]
+fn text_and_logout_request_rows() -> Vec<Row> {
+    let text = TextRequest {
+        immediate: false, final_: true, continued: false, lun: Lun::ZERO, itt: ITT, ttt: Ttt::RESERVED, cmd_sn: CMD_SN,
+        exp_stat_sn: EXP_STAT_SN,
+    };
+    vec![
         Row {
             what: "Text Request, final",
             words: [0x0480_0000, 0, 0, 0, 0x1112_1314, ALL, 0x2122_2324, 0x3132_3334, 0, 0, 0, 0],
@@ -245,11 +265,6 @@ fn initiator_control_rows() -> Vec<Row> {
 
 #[rustfmt::skip]
 fn target_rows() -> Vec<Row> {
-    let response = ScsiResponse {
-        response: 0, status: 2, residual: Residual::Underflow(0x0102_0304), bidi_read_residual: Residual::None,
-        itt: ITT, snack_tag: 0x9192_9394, stat_sn: STAT_SN, exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN,
-        exp_data_sn: DataSn(6), status_qualifier: 0x4001,
-    };
     let nop_in = NopIn {
         lun: LUN, itt: Itt::RESERVED, ttt: TTT, stat_sn: STAT_SN, exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN,
     };
@@ -265,31 +280,6 @@ fn target_rows() -> Vec<Row> {
             words: [0x2080_0000, 0, 0, 0, 0x1112_1314, ALL, 0x4142_4344, 0x5152_5354, 0x6162_6364, 0, 0, 0],
             ignored: [0xc0ff_ffff, 0, 0, 0, 0, 0, 0, 0, 0, ALL, ALL, ALL],
             pdu: t(NopIn { lun: Lun::ZERO, itt: ITT, ttt: Ttt::RESERVED, ..nop_in }),
-        },
-        Row {
-            what: "SCSI Response with CHECK CONDITION and underflow",
-            words: [0x2182_0002, 0, 0x4001_0000, 0, 0x1112_1314, 0x9192_9394, 0x4142_4344, 0x5152_5354, 0x6162_6364,
-                    6, 0, 0x0102_0304],
-            ignored: [0xc0e1_0000, 0, 0x0000_ffff, ALL, 0, 0, 0, 0, 0, 0, ALL, 0],
-            pdu: t(response),
-        },
-        Row {
-            what: "SCSI Response of a bidirectional command, overflow of both parts",
-            words: [0x2194_0000, 0, 0, 0, 0x1112_1314, 0, 0x4142_4344, 0x5152_5354, 0x6162_6364, 6, 5, 0x0102_0304],
-            ignored: [0xc0e1_0000, 0, 0x0000_ffff, ALL, 0, 0, 0, 0, 0, 0, 0, 0],
-            pdu: t(ScsiResponse {
-                status: 0, residual: Residual::Overflow(0x0102_0304), bidi_read_residual: Residual::Overflow(5),
-                snack_tag: 0, status_qualifier: 0, ..response
-            }),
-        },
-        Row {
-            what: "SCSI Response of target failure",
-            words: [0x2180_8100, 0, 0, 0, 0x1112_1314, 0, 0x4142_4344, 0x5152_5354, 0x6162_6364, 0, 0, 0],
-            ignored: [0xc0ff_00ff, 0, ALL, ALL, 0, 0, 0, 0, 0, ALL, ALL, ALL],
-            pdu: t(ScsiResponse {
-                response: 0x81, status: 0, residual: Residual::None, snack_tag: 0, exp_data_sn: DataSn(0),
-                status_qualifier: 0, ..response
-            }),
         },
         Row {
             what: "Task Management Function Response, complete",
@@ -317,6 +307,42 @@ fn target_rows() -> Vec<Row> {
             pdu: t(R2t {
                 lun: LUN, itt: ITT, ttt: TTT, stat_sn: STAT_SN, exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN,
                 r2t_sn: R2tSn(2), offset: 0x0002_0000, len: NonZeroU32::new(0x0001_0001).unwrap(),
+            }),
+        },
+    ]
+}
+
+#[rustfmt::skip]
+fn scsi_response_rows() -> Vec<Row> {
+    let response = ScsiResponse {
+        response: 0, status: 2, residual: Residual::Underflow(0x0102_0304), bidi_read_residual: Residual::None,
+        itt: ITT, snack_tag: 0x9192_9394, stat_sn: STAT_SN, exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN,
+        exp_data_sn: DataSn(6), status_qualifier: 0x4001,
+    };
+    vec![
+        Row {
+            what: "SCSI Response with CHECK CONDITION and underflow",
+            words: [0x2182_0002, 0, 0x4001_0000, 0, 0x1112_1314, 0x9192_9394, 0x4142_4344, 0x5152_5354, 0x6162_6364,
+                    6, 0, 0x0102_0304],
+            ignored: [0xc0e1_0000, 0, 0x0000_ffff, ALL, 0, 0, 0, 0, 0, 0, ALL, 0],
+            pdu: t(response),
+        },
+        Row {
+            what: "SCSI Response of a bidirectional command, overflow of both parts",
+            words: [0x2194_0000, 0, 0, 0, 0x1112_1314, 0, 0x4142_4344, 0x5152_5354, 0x6162_6364, 6, 5, 0x0102_0304],
+            ignored: [0xc0e1_0000, 0, 0x0000_ffff, ALL, 0, 0, 0, 0, 0, 0, 0, 0],
+            pdu: t(ScsiResponse {
+                status: 0, residual: Residual::Overflow(0x0102_0304), bidi_read_residual: Residual::Overflow(5),
+                snack_tag: 0, status_qualifier: 0, ..response
+            }),
+        },
+        Row {
+            what: "SCSI Response of target failure",
+            words: [0x2180_8100, 0, 0, 0, 0x1112_1314, 0, 0x4142_4344, 0x5152_5354, 0x6162_6364, 0, 0, 0],
+            ignored: [0xc0ff_00ff, 0, ALL, ALL, 0, 0, 0, 0, 0, ALL, ALL, ALL],
+            pdu: t(ScsiResponse {
+                response: 0x81, status: 0, residual: Residual::None, snack_tag: 0, exp_data_sn: DataSn(0),
+                status_qualifier: 0, ..response
             }),
         },
     ]
@@ -356,7 +382,7 @@ fn target_data_rows() -> Vec<Row> {
 }
 
 #[rustfmt::skip]
-fn target_control_rows() -> Vec<Row> {
+fn login_and_text_response_rows() -> Vec<Row> {
     let login = LoginResponse {
         transit: true, continued: false, csg: Stage::SecurityNegotiation,
         nsg: Some(Stage::LoginOperationalNegotiation), version_max: 2, version_active: 1,
@@ -366,10 +392,6 @@ fn target_control_rows() -> Vec<Row> {
     let text = TextResponse {
         final_: true, continued: false, lun: Lun::ZERO, itt: ITT, ttt: Ttt::RESERVED, stat_sn: STAT_SN,
         exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN,
-    };
-    let message = AsyncMessage {
-        event: AsyncEvent::ConnectionDropped, vendor_code: 0, lun: Lun::ZERO, stat_sn: STAT_SN,
-        exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN, parameter1: 0x0809, parameter2: 0x0a0b, parameter3: 0x0c0d,
     };
     vec![
         Row {
@@ -402,6 +424,16 @@ fn target_control_rows() -> Vec<Row> {
             ignored: [0xc03f_ffff, 0, 0, 0, 0, 0, 0, 0, 0, ALL, ALL, ALL],
             pdu: t(TextResponse { final_: false, continued: true, lun: LUN, ttt: TTT, ..text }),
         },
+    ]
+}
+
+#[rustfmt::skip]
+fn target_control_rows() -> Vec<Row> {
+    let message = AsyncMessage {
+        event: AsyncEvent::ConnectionDropped, vendor_code: 0, lun: Lun::ZERO, stat_sn: STAT_SN,
+        exp_cmd_sn: EXP_CMD_SN, max_cmd_sn: MAX_CMD_SN, parameter1: 0x0809, parameter2: 0x0a0b, parameter3: 0x0c0d,
+    };
+    vec![
         Row {
             what: "Logout Response",
             words: [0x2680_0200, 0, 0, 0, 0x1112_1314, 0, 0x4142_4344, 0x5152_5354, 0x6162_6364, 0, 0x0102_0304, 0],

@@ -120,7 +120,7 @@ fn text_cut_at_any_byte_joins_to_the_same() {
         let (head, tail) = LOGIN.split_at(cut);
         let mut buffer = TextBuffer::new(LOGIN.len());
         buffer.push(head).unwrap();
-        assert_eq!((buffer.len(), buffer.is_empty()), (cut, cut == 0));
+        assert_eq!(buffer.is_empty(), cut == 0);
         buffer.push(tail).unwrap();
         assert_eq!(buffer.take(), LOGIN);
         assert!(buffer.is_empty());
@@ -196,8 +196,8 @@ proptest! {
     #[test]
     fn arbitrary_values_never_panic(value in "(0[xXbB])?\\PC{0,40}") {
         let _ = (parse_number(&value, 0..=u64::MAX), parse_range(&value, 0..=u64::MAX));
-        let _ = (parse_boolean(&value), parse_binary(&value, 8), validate_name(&value));
-        let _ = validate_name(&format!("iqn.2001-04.{value}"));
+        let _ = (parse_boolean(&value), parse_binary(&value, 8), IscsiName::received(&value));
+        let _ = IscsiName::parse(&format!("iqn.2001-04.{value}"));
     }
 
     #[test]

@@ -140,13 +140,26 @@ fn names_without_form_or_missing_are_refused() {
     assert_eq!(refusal(&serving, &login, format!("TargetName={TARGET}\0").as_bytes()), Some(missing));
     assert_eq!(refusal(&serving, &login, b"InitiatorName=iqn.2026-01.a:b\0"), Some(missing));
     for name in
-        ["", "iqn.", "iqn.2026-01.a b", "%n%n%n%s", &format!("iqn.2026-01.a:{}", "x".repeat(240)), "\u{7f}"]
+        ["", "Reject", "iqn.2026-01.a b", "iqn.a,b", &format!("iqn.2026-01.a:{}", "x".repeat(240)), "\u{7f}"]
     {
         let text = format!("InitiatorName={name}\0TargetName={TARGET}\0");
         let status = refusal(&serving, &login, text.as_bytes());
         assert_eq!(status.map(LoginStatus::class), Some(2), "{name:?}");
     }
     bystander.is_served(&serving);
+}
+
+/// Names that follow no rule and confuse nobody are taken as they are, format strings among them.
+#[test]
+fn names_of_no_known_type_log_in() {
+    let serving = Serving::new();
+    for name in ["tester", "iqn.", "iqn.2026-01.a:My_VM", "%n%n%n%s"] {
+        let mut raw = Raw::connect(serving.address);
+        let text = format!("InitiatorName={name}\0TargetName={TARGET}\0");
+        raw.send(Login::to(TARGET, "names").header(), text.into_bytes());
+        let answer = raw.receive().unwrap();
+        assert!(LoginResponse::parse(&answer.bhs).unwrap().status.is_success(), "{name:?}");
+    }
 }
 
 /// Overflow of the response buffer: many keys, each answered, until the reply exceeds 8 KiB (LIO, bf33e01f; tgt

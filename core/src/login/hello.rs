@@ -4,8 +4,8 @@ use core::fmt;
 
 use super::account::Authentication;
 use super::keys::names;
-use super::name::is_acceptable_name;
 use super::offer::Offer;
+use crate::wire::text::IscsiName;
 use crate::wire::{Cid, Isid, LoginStatus, Tsih};
 
 /// What a session is for (RFC 7143 section 13.21).
@@ -21,11 +21,11 @@ pub enum SessionType {
 /// Who logs in, and where to: the first request of a login.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Hello {
-    /// InitiatorName.
+    /// InitiatorName, checked and folded as [`IscsiName::received`] does.
     pub initiator: String,
     /// InitiatorAlias.
     pub initiator_alias: Option<String>,
-    /// TargetName; always there in a normal session.
+    /// TargetName, checked and folded likewise; always there in a normal session.
     pub target: Option<String>,
     /// SessionType.
     pub session_type: SessionType,
@@ -55,7 +55,8 @@ pub struct Admission {
 pub struct Failure {
     /// Status-Class and Status-Detail (RFC 7143 section 11.13.5).
     pub status: LoginStatus,
-    /// What was wrong. It never holds secrets, and no more of the peer's text than a key's name.
+    /// What was wrong. It never holds secrets, and no more of the peer's text than a key's name or one character of a
+    /// node's.
     pub why: String,
 }
 
@@ -83,8 +84,8 @@ pub(crate) fn read_hello(pairs: &[(&str, &str)], isid: Isid, tsih: Tsih, cid: Ci
     let missing = |what: &str| Failure::new(LoginStatus::MISSING_PARAMETER, what);
     let initiator = match value(names::INITIATOR_NAME) {
         None | Some("") => return Err(missing("the first request names no initiator")),
-        Some(name) if is_acceptable_name(name) => name.to_owned(),
-        Some(_) => return Err(Failure::initiator("InitiatorName is not an iSCSI name")),
+        Some(name) => IscsiName::received(name)
+            .map_err(|why| Failure::initiator(format!("InitiatorName is not an iSCSI name: {why}")))?,
     };
     let session_type = match value(names::SESSION_TYPE) {
         None | Some("Normal") => SessionType::Normal,
@@ -101,9 +102,18 @@ pub(crate) fn read_hello(pairs: &[(&str, &str)], isid: Isid, tsih: Tsih, cid: Ci
             return Err(missing("the first request of a normal session names no target"));
         }
         None => None,
-        Some(name) if is_acceptable_name(name) => Some(name.to_owned()),
-        Some(_) => return Err(Failure::new(LoginStatus::NOT_FOUND, "TargetName is not an iSCSI name")),
+        Some(name) => Some(IscsiName::received(name).map_err(|why| {
+            Failure::new(LoginStatus::NOT_FOUND, format!("TargetName is not an iSCSI name: {why}"))
+        })?),
     };
     let initiator_alias = value(names::INITIATOR_ALIAS).map(str::to_owned);
-    Ok(Hello { initiator, initiator_alias, target, session_type, isid, tsih, cid })
+    Ok(Hello {
+        initiator: initiator.into(),
+        initiator_alias,
+        target: target.map(String::from),
+        session_type,
+        isid,
+        tsih,
+        cid,
+    })
 }

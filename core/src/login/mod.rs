@@ -14,7 +14,6 @@ mod entropy;
 mod full_feature;
 mod hello;
 mod intake;
-mod name;
 mod negotiate;
 mod offer;
 mod responder;

@@ -13,7 +13,6 @@ mod admit;
 mod config;
 mod discovery;
 mod lun_map;
-mod name;
 mod port;
 mod portal;
 mod sessions;
@@ -23,9 +22,10 @@ pub use admit::{Node, Refusal};
 pub use config::{ConfigError, Discovery, NodeConfig, Place, Service, TargetConfig};
 pub use discovery::{Asker, Asking};
 pub use lun_map::{LunMap, MappedUnit, UnitAccess, UnitId};
-pub use name::{IscsiName, MAX_NAME_LEN, NameError};
 pub use port::{InitiatorPort, Nexus, TargetPort};
 pub use portal::{Portal, PortalGroup};
 pub use sessions::{
     Connection, Decision, LoginFacts, NodeLimits, Seat, SessionId, SessionInfo, Sessions, StaleDecision,
 };
+
+pub use crate::wire::text::{IscsiName, MAX_NAME_LEN, NameError};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::link::TaskId;
 use crate::login::FullFeatureNegotiation;
 use crate::session::ConnId;
-use crate::wire::text::{Pairs, TextBuffer, TextWriter};
+use crate::wire::text::{IscsiName, Pairs, TextBuffer, TextWriter};
 use crate::wire::{Bhs, CmdSn, Itt, RejectReason, TextRequest, TextResponse, Ttt};
 use crate::{DataList, Misuse};
 
@@ -133,10 +133,11 @@ impl Target {
         mut writer: TextWriter,
     ) -> bool {
         let own = self.hello.target.as_deref();
+        let is_own = |name| IscsiName::received(name).is_ok_and(|name| own == Some(name.as_str()));
         let which = match which {
             "All" if self.is_discovery() => SendTargets::All,
             "" if !self.is_discovery() => SendTargets::Current,
-            name if !name.is_empty() && name != "All" && (self.is_discovery() || own == Some(name)) => {
+            name if !name.is_empty() && name != "All" && (self.is_discovery() || is_own(name)) => {
                 SendTargets::Named(name.to_owned())
             }
             // RFC 7143 appendix C: All belongs to discovery sessions, an empty value to the others, and a session

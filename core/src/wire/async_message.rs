@@ -128,8 +128,7 @@ impl AsyncMessage {
         let mut bhs = Bhs::with_final(Opcode::AsyncMessage, true);
         bhs.put_lun(self.lun);
         bhs.put_itt(Itt::RESERVED);
-        let AsyncMessage { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs.0[36] = self.event.code();
         if matches!(self.event, AsyncEvent::Vendor(_)) {
             bhs.0[37] = self.vendor_code;

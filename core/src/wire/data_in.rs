@@ -101,8 +101,7 @@ impl DataIn {
             bhs.put_u32(44, count);
             stat_sn = self.stat_sn;
         }
-        let DataIn { exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs.put_u32(36, self.data_sn.0);
         bhs.put_u32(40, self.offset);
         bhs

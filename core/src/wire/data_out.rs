@@ -47,9 +47,7 @@ impl DataOut {
     #[must_use]
     pub fn emit(&self) -> Bhs {
         let mut bhs = Bhs::with_final(Opcode::DataOut, self.final_);
-        bhs.put_lun(self.lun);
-        bhs.put_itt(self.itt);
-        bhs.put_ttt(self.ttt);
+        bhs.put_tags(self.lun, self.itt, self.ttt);
         bhs.put_u32(28, self.exp_stat_sn.0);
         bhs.put_u32(36, self.data_sn.0);
         bhs.put_u32(40, self.offset);

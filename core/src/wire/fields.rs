@@ -115,15 +115,16 @@ impl Bhs {
         self.put_u32(20, ttt.0);
     }
 
+    /// The LUN and both tags, of the PDUs that have all three.
+    pub(super) fn put_tags(&mut self, lun: Lun, itt: Itt, ttt: Ttt) {
+        self.put_lun(lun);
+        self.put_itt(itt);
+        self.put_ttt(ttt);
+    }
+
     /// CmdSN and ExpStatSN of a request.
     pub(super) fn put_request_sns(&mut self, cmd_sn: CmdSn, exp_stat_sn: StatSn) {
         self.put_u32(24, cmd_sn.0);
         self.put_u32(28, exp_stat_sn.0);
-    }
-
-    pub(super) fn put_counters(&mut self, counters: Counters) {
-        self.put_u32(24, counters.stat_sn.0);
-        self.put_u32(28, counters.exp_cmd_sn.0);
-        self.put_u32(32, counters.max_cmd_sn.0);
     }
 }

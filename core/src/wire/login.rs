@@ -267,8 +267,7 @@ impl LoginResponse {
         bhs.0[8..14].copy_from_slice(&self.isid.0);
         bhs.put_u16(14, self.tsih.0);
         bhs.put_itt(self.itt);
-        let LoginResponse { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs.put_u16(36, self.status.0);
         bhs
     }

@@ -131,8 +131,7 @@ impl LogoutResponse {
         let mut bhs = Bhs::with_final(Opcode::LogoutResponse, true);
         bhs.0[2] = self.result.code();
         bhs.put_itt(self.itt);
-        let LogoutResponse { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs.put_u16(40, self.time2wait);
         bhs.put_u16(42, self.time2retain);
         bhs

@@ -49,9 +49,7 @@ impl NopOut {
     pub fn emit(&self) -> Bhs {
         let mut bhs = Bhs::with_final(Opcode::NopOut, true);
         bhs.set_immediate_if(self.immediate || self.itt.is_reserved());
-        bhs.put_lun(self.lun);
-        bhs.put_itt(self.itt);
-        bhs.put_ttt(self.ttt);
+        bhs.put_tags(self.lun, self.itt, self.ttt);
         bhs.put_request_sns(self.cmd_sn, self.exp_stat_sn);
         bhs
     }
@@ -106,11 +104,8 @@ impl NopIn {
     #[must_use]
     pub fn emit(&self) -> Bhs {
         let mut bhs = Bhs::with_final(Opcode::NopIn, true);
-        bhs.put_lun(self.lun);
-        bhs.put_itt(self.itt);
-        bhs.put_ttt(self.ttt);
-        let NopIn { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.put_tags(self.lun, self.itt, self.ttt);
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs
     }
 }

@@ -62,11 +62,8 @@ impl R2t {
     #[must_use]
     pub fn emit(&self) -> Bhs {
         let mut bhs = Bhs::with_final(Opcode::R2t, true);
-        bhs.put_lun(self.lun);
-        bhs.put_itt(self.itt);
-        bhs.put_ttt(self.ttt);
-        let R2t { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.put_tags(self.lun, self.itt, self.ttt);
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs.put_u32(36, self.r2t_sn.0);
         bhs.put_u32(40, self.offset);
         bhs.put_u32(44, self.len.get());

@@ -63,8 +63,7 @@ impl Reject {
         let mut bhs = Bhs::with_final(Opcode::Reject, true);
         bhs.0[2] = self.reason.code();
         bhs.put_itt(Itt::RESERVED);
-        let Reject { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs.put_u32(36, self.data_sn.0);
         bhs
     }

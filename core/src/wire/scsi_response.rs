@@ -127,8 +127,7 @@ impl ScsiResponse {
         bhs.0[2] = self.response;
         bhs.put_itt(self.itt);
         bhs.put_u32(20, self.snack_tag);
-        let ScsiResponse { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         if self.response == Self::COMPLETED {
             let (flag, count) = self.residual.emit(OVERFLOW, UNDERFLOW);
             let (bidi_flag, bidi_count) = self.bidi_read_residual.emit(BIDI_OVERFLOW, BIDI_UNDERFLOW);

@@ -99,9 +99,7 @@ impl SnackRequest {
         }
         let mut bhs = Bhs::with_final(Opcode::SnackRequest, true);
         bhs.0[1] |= self.kind.code() & TYPE;
-        bhs.put_lun(self.lun);
-        bhs.put_itt(itt);
-        bhs.put_ttt(ttt);
+        bhs.put_tags(self.lun, itt, ttt);
         bhs.put_u32(28, self.exp_stat_sn.0);
         bhs.put_u32(40, beg_run);
         bhs.put_u32(44, run_length);

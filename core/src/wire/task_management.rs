@@ -191,8 +191,7 @@ impl TaskManagementResponse {
             bhs.0[8..11].copy_from_slice(&self.additional);
         }
         bhs.put_itt(self.itt);
-        let TaskManagementResponse { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs
     }
 }

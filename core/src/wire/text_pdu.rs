@@ -53,9 +53,7 @@ impl TextRequest {
         let mut bhs = Bhs::with_final(Opcode::TextRequest, self.final_ && !self.continued);
         bhs.set_immediate_if(self.immediate);
         bhs.set_flag(CONTINUE, self.continued);
-        bhs.put_lun(self.lun);
-        bhs.put_itt(self.itt);
-        bhs.put_ttt(self.ttt);
+        bhs.put_tags(self.lun, self.itt, self.ttt);
         bhs.put_request_sns(self.cmd_sn, self.exp_stat_sn);
         bhs
     }
@@ -127,11 +125,8 @@ impl TextResponse {
         let final_ = self.final_ && !self.continued;
         let mut bhs = Bhs::with_final(Opcode::TextResponse, final_);
         bhs.set_flag(CONTINUE, self.continued);
-        bhs.put_lun(self.lun);
-        bhs.put_itt(self.itt);
-        bhs.put_ttt(if final_ { Ttt::RESERVED } else { self.ttt });
-        let TextResponse { stat_sn, exp_cmd_sn, max_cmd_sn, .. } = *self;
-        bhs.put_counters(Counters { stat_sn, exp_cmd_sn, max_cmd_sn });
+        bhs.put_tags(self.lun, self.itt, if final_ { Ttt::RESERVED } else { self.ttt });
+        bhs.set_counters(self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn);
         bhs
     }
 }

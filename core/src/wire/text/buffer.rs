@@ -39,12 +39,6 @@ impl TextBuffer {
         core::mem::take(&mut self.text)
     }
 
-    /// Bytes that wait for the rest of their text.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.text.len()
-    }
-
     /// Whether no text has begun.
     #[must_use]
     pub fn is_empty(&self) -> bool {

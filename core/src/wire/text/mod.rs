@@ -13,7 +13,7 @@ use thiserror::Error;
 
 pub use binary::{MAX_BINARY, decode_base64, decode_hex, encode_base64, encode_hex, parse_binary};
 pub use buffer::{Pieces, TextBuffer, TextWriter, pieces};
-pub use name::{MAX_NAME, validate_name, validate_peer_name};
+pub use name::{IscsiName, MAX_NAME_LEN, NameError};
 pub use pairs::{MAX_ENCODED_VALUE, MAX_KEY, MAX_VALUE, Pairs, is_key};
 pub use value::{list, parse_boolean, parse_number, parse_range};
 
