@@ -123,7 +123,11 @@ fn a_connection_is_reinstated_once_the_tasks_of_the_old_one_have_ended() {
     gate.open();
     let mut new = Session::finish_login(raw, &login).unwrap();
     assert_eq!(new.tsih, old.tsih);
-    assert_eq!(new.test_unit_ready(0).sense, Some((6, 0x47, 0x7f)), "COMMANDS CLEARED BY ISCSI PROTOCOL EVENT");
+    assert_eq!(
+        new.test_unit_ready(0).sense,
+        Some((6, 0x47, 0x7f)),
+        "COMMANDS CLEARED BY ISCSI PROTOCOL EVENT"
+    );
     assert_eq!(new.test_unit_ready(0).sense, None, "once");
     new.write(0, 0, &[2; 512]);
     std::thread::sleep(WHILE);
