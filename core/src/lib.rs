@@ -20,7 +20,7 @@
 //! use std::cell::RefCell;
 //! use std::io::{Read, Write};
 //! use bytes::{Buf, Bytes};
-//! use iscsicore::disk::{AttachReason, BlockSize, LogicalUnit, NexusId, Op, Outcome, UnitConfig};
+//! use iscsicore::disk::{Allocation, AttachReason, BlockSize, LogicalUnit, NexusId, Op, Outcome, UnitConfig};
 //! use iscsicore::link::{Receiver, Transmitter, Want};
 //! use iscsicore::login::{Admission, Authentication, Offer};
 //! use iscsicore::node::{LunMap, UnitAccess, UnitId};
@@ -51,6 +51,7 @@
 //!             Outcome::Done
 //!         }
 //!         Op::Flush | Op::Unmap { .. } => Outcome::Done,
+//!         Op::Extents { len, .. } => Outcome::Extents(vec![(len, Allocation::Mapped)]),
 //!     }
 //! }
 //!

@@ -60,9 +60,11 @@ impl Storage {
                 written.and_then(|()| if fua { self.flush() } else { Ok(()) }).map(|()| Outcome::Done)
             }
             Op::Flush => self.flush().map(|()| Outcome::Done),
-            // A unit that is fully provisioned is not asked to unmap, and writes zeroes itself when told that
-            // its storage has no better way.
-            Op::Unmap { .. } | Op::WriteZeroes { .. } => Ok(Outcome::Failed(IoError::Unsupported)),
+            // A unit that is fully provisioned is not asked to unmap or for what is, and writes zeroes itself
+            // when told that its storage has no better way.
+            Op::Unmap { .. } | Op::WriteZeroes { .. } | Op::Extents { .. } => {
+                Ok(Outcome::Failed(IoError::Unsupported))
+            }
         };
         result.unwrap_or_else(|error| {
             eprintln!("storage: {error}");

@@ -3,10 +3,13 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-use iscsicore_tokio::backend::Backend;
-use iscsicore_tokio::backend::{MemoryBackend, Reply, Zeroes};
+use iscsicore::disk::Allocation;
+use iscsicore_tokio::backend::{Backend, MemoryBackend, Reply, Zeroes};
 
+#[path = "support/extents.rs"]
+mod extents;
 mod support;
+use extents::extents;
 use support::{Random, error, filled, read, subjects};
 
 const SIZE: u64 = 3 << 20;
@@ -42,6 +45,14 @@ async fn random_operations_do_what_they_do_to_an_array() {
                     model[range].fill(0);
                 }
                 6 => disk.flush().wait().await.expect(&context),
+                7 => {
+                    for (place, allocation) in extents(disk, offset, len, 1 + value as usize % 4).await {
+                        let (from, to) = (place.start as usize, place.end as usize);
+                        let zero =
+                            allocation == Allocation::Mapped || model[from..to].iter().all(|b| *b == 0);
+                        assert!(zero, "{context}: {place:?} is told to be a hole");
+                    }
+                }
                 _ => assert!(read(disk, offset, len as usize).await == model[range], "{context}"),
             }
         }
@@ -72,11 +83,76 @@ async fn the_first_and_the_last_block_are_there_and_nothing_beyond() {
                 error(disk.write(offset, filled(1, BLOCK as usize), false)).await.kind(),
                 error(disk.unmap(offset, BLOCK)).await.kind(),
                 error(disk.write_zeroes(offset, BLOCK, Zeroes::MayUnmap)).await.kind(),
+                error(disk.extents(offset, BLOCK, 1)).await.kind(),
             ];
-            assert_eq!(kinds, [ErrorKind::InvalidInput; 4], "{} at {offset}", subject.name);
+            assert_eq!(kinds, [ErrorKind::InvalidInput; 5], "{} at {offset}", subject.name);
         }
         assert_eq!(disk.size(), SIZE);
     }
+}
+
+/// Asked again from where an answer ended, and for few extents at a time or for many, a disk tells of every byte;
+/// what was written is never a hole, and a back end that knows its holes has one where it was unmapped.
+#[tokio::test]
+async fn extents_follow_one_another_to_the_end() {
+    const GRAIN: u64 = 128 << 10; // no file system here has larger blocks
+    for subject in subjects(SIZE) {
+        let disk = &subject.disk;
+        let whole = [(0..SIZE, Allocation::Deallocated)];
+        let fresh = extents(disk, 0, SIZE, 1).await;
+        let knows = fresh == whole;
+        assert!(knows || fresh == [(0..SIZE, Allocation::Mapped)], "{}: {fresh:?}", subject.name);
+        assert_eq!(knows, subject.name != "block device", "{}", subject.name);
+        for grain in [2, 5, 6, 7, 23] {
+            disk.write(grain * GRAIN, filled(1, GRAIN as usize), false).wait().await.unwrap();
+        }
+        if disk.info().unmap.is_some() {
+            disk.unmap(6 * GRAIN, GRAIN).wait().await.unwrap();
+        }
+        let mut want = Vec::new();
+        for (grains, written) in [
+            (0..2, false),
+            (2..3, true),
+            (3..5, false),
+            (5..6, true),
+            (6..7, false),
+            (7..8, true),
+            (8..23, false),
+        ] {
+            let allocation = if written { Allocation::Mapped } else { Allocation::Deallocated };
+            want.push((grains.start * GRAIN..grains.end * GRAIN, allocation));
+        }
+        want.push((23 * GRAIN..SIZE, Allocation::Mapped));
+        if !knows {
+            want = vec![(0..SIZE, Allocation::Mapped)];
+        }
+        for most in [0, 1, 2, 3, 4, 100] {
+            assert_eq!(extents(disk, 0, SIZE, most).await, want, "{}: {most} at a time", subject.name);
+        }
+        // A part of it, whose ends are within extents.
+        let part = extents(disk, GRAIN + 512, 2 * GRAIN, 2).await;
+        let cut = |(place, allocation): &(std::ops::Range<u64>, Allocation)| {
+            let place = place.start.max(GRAIN + 512)..place.end.min(3 * GRAIN + 512);
+            (place.start < place.end).then_some((place, *allocation))
+        };
+        assert_eq!(part, want.iter().filter_map(cut).collect::<Vec<_>>(), "{}", subject.name);
+        assert_eq!(extents(disk, SIZE, 0, 4).await, [], "{}", subject.name);
+    }
+}
+
+/// An answer is bounded, however large the disk: the rest is told when it is asked for.
+#[test]
+fn memory_tells_no_more_than_it_looks_at_in_a_moment() {
+    let size = 16 << 40;
+    let disk = MemoryBackend::new(size);
+    let (mut at, mut answers) = (0, 0);
+    while at < size {
+        let Reply::Now(Ok(extents)) = disk.extents(at, size - at, 8) else { panic!("later") };
+        let [(len, Allocation::Deallocated)] = extents[..] else { panic!("{extents:?}") };
+        assert!(len > 0);
+        (at, answers) = (at + len, answers + 1);
+    }
+    assert!(at == size && (2..=1000).contains(&answers), "{answers}");
 }
 
 /// Many more operations at a time than a back end has threads, each on its own blocks: all end, none is lost.

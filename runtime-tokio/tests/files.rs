@@ -5,9 +5,13 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use iscsicore::disk::Allocation;
 use iscsicore_tokio::backend::{Access, Backend, FileBackend, FileOptions, OpenError, Zeroes};
 
+#[path = "support/extents.rs"]
+mod extents;
 mod support;
+use extents::extents;
 use support::{Loop, Tmpfs, error, filled, read, skip};
 
 const MIB: u64 = 1 << 20;
@@ -113,6 +117,10 @@ async fn a_file_that_somebody_cut_short_is_an_error_and_not_zeroes() {
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(6144).unwrap();
     assert_eq!(error(disk.read(4096, 4096)).await.kind(), ErrorKind::UnexpectedEof);
     assert_eq!(read(&disk, 4096, 2048).await, [0; 2048]);
+    // The lost part is no hole, or nobody would read it and see the error.
+    let rest = extents(&disk, 0, MIB, 1).await;
+    assert_eq!(rest.last(), Some(&(6144..MIB, Allocation::Mapped)), "{rest:?}");
+    assert_eq!(extents(&disk, 8192, MIB - 8192, 1).await, [(8192..MIB, Allocation::Mapped)]);
 }
 
 #[tokio::test]
@@ -134,6 +142,55 @@ async fn unmap_gives_space_back_and_kept_zeroes_do_not() {
     assert!(allocated(&path) <= full - 6 * MIB + 65536, "{} of {full}", allocated(&path));
     assert_eq!(read(&disk, 6 * MIB - 512, 1024).await, [[0; 512], [1; 512]].concat());
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 8 * MIB);
+}
+
+/// The holes of a file need not lie where blocks do, nor stay while they are looked for.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn extents_of_a_file_that_changes() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = FileBackend::create(directory.path().join("disk"), 8 * MIB).unwrap();
+    if disk.info().unmap.is_none() {
+        return skip("holes on the file system of temporary files");
+    }
+    // The last MiB is written once and stays.
+    disk.write(7 * MIB, filled(1, 1 << 20), false).wait().await.unwrap();
+    let changing = disk.clone();
+    let changes = tokio::spawn(async move {
+        for round in 0..300u64 {
+            let at = round % 7 * MIB;
+            changing.write(at, filled(1, 256 << 10), false).wait().await.unwrap();
+            changing.unmap(at, 128 << 10).wait().await.unwrap();
+        }
+    });
+    for _ in 0..300 {
+        let all = disk.extents(0, 8 * MIB, 100).wait().await.unwrap();
+        assert!(all.iter().map(|(len, _)| len).sum::<u64>() <= 8 * MIB);
+        let tail = disk.extents(7 * MIB, MIB, 3).wait().await.unwrap();
+        assert_eq!(tail, [(MIB, Allocation::Mapped)]);
+    }
+    changes.await.unwrap();
+    let want = (0..7).flat_map(|i| {
+        let at = i * MIB;
+        let hole = if i == 0 { at..at + MIB / 8 } else { at - MIB + MIB / 4..at + MIB / 8 };
+        [(hole, Allocation::Deallocated), (at + MIB / 8..at + MIB / 4, Allocation::Mapped)]
+    });
+    let rest =
+        [(6 * MIB + MIB / 4..7 * MIB, Allocation::Deallocated), (7 * MIB..8 * MIB, Allocation::Mapped)];
+    assert_eq!(extents(&disk, 0, 8 * MIB, 5).await, want.chain(rest).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_read_only_file_tells_its_extents_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk");
+    let disk = FileBackend::create(&path, 4 * MIB).unwrap();
+    disk.write(MIB, filled(1, 1 << 20), true).wait().await.unwrap();
+    let writable = extents(&disk, 0, 4 * MIB, 4).await;
+    assert!(writable.iter().any(|e| e.0.contains(&MIB) && e.1 == Allocation::Mapped));
+    drop(disk);
+    let disk = FileBackend::open_read_only(&path).unwrap();
+    assert_eq!(extents(&disk, 0, 4 * MIB, 4).await, writable);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! READ CAPACITY and GET LBA STATUS, SBC-3 clauses 5.15, 5.16 and 5.4.
+//! READ CAPACITY, SBC-3 clauses 5.15 and 5.16.
 
 use super::{LogicalUnit, NexusId, Provisioning, Reply, Request, Step};
 use crate::scsi::Sense;
@@ -20,18 +20,6 @@ impl LogicalUnit {
         if self.config().provisioning == Provisioning::Thin {
             data[14] = 0xc0; // LBPME, LBPRZ
         }
-        Ok(Step::Done(Reply::parameters(data, request.cdb.u32_at(10), request.data_in)))
-    }
-
-    /// GET LBA STATUS: one extent up to the end, "mapped or unknown", because storage is not asked for its holes.
-    pub(super) fn get_lba_status(&mut self, _: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
-        let lba = request.cdb.u64_at(2);
-        self.check_range(lba, 1)?;
-        let count = u32::try_from(self.blocks() - lba).unwrap_or(u32::MAX);
-        let mut data = vec![0; 24];
-        data[..4].copy_from_slice(&20u32.to_be_bytes());
-        data[8..16].copy_from_slice(&lba.to_be_bytes());
-        data[16..20].copy_from_slice(&count.to_be_bytes());
         Ok(Step::Done(Reply::parameters(data, request.cdb.u32_at(10), request.data_in)))
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::NexusId;
+use super::lba_status::StatusTask;
 use super::mode_select::SelectTask;
 use super::read_write::WriteTask;
 use super::verify::VerifyTask;
@@ -115,6 +116,25 @@ pub enum Op {
         /// Whether the space may be given up.
         may_unmap: bool,
     },
+    /// Tell which parts of a range have storage; answered with [`Outcome::Extents`]. Only thin units ask. After
+    /// [`IoError::Unsupported`] all of it counts as mapped.
+    Extents {
+        /// Where.
+        offset: u64,
+        /// How many bytes, not zero.
+        len: u64,
+        /// How many extents are looked at, not zero; storage need not find more.
+        most: u32,
+    },
+}
+
+/// Whether storage stands behind bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Allocation {
+    /// It does, or nobody knows.
+    Mapped,
+    /// It does not: the bytes read as zeros, and writing them takes new space.
+    Deallocated,
 }
 
 /// What became of an [`Op`].
@@ -124,6 +144,11 @@ pub enum Outcome {
     Done,
     /// The bytes that were read.
     Data(DataList),
+    /// The lengths in bytes of consecutive extents from the offset on, and what is behind each of them.
+    ///
+    /// They may end before the range does: then the initiator asks about the rest when it wants to know. A block of
+    /// which only a part is deallocated counts as mapped, and everything does if there is no extent at all.
+    Extents(Vec<(u64, Allocation)>),
     /// It failed.
     Failed(IoError),
 }
@@ -185,6 +210,7 @@ pub(super) enum Stage {
     Unmap,
     Flush,
     FlushThenStop,
+    LbaStatus(StatusTask),
 }
 
 /// A planned read.
@@ -210,7 +236,7 @@ pub(super) enum Fault {
 impl Stage {
     pub(super) const fn fault(&self) -> Fault {
         match self {
-            Stage::Read(_) | Stage::Verify(_) => Fault::Read,
+            Stage::Read(_) | Stage::Verify(_) | Stage::LbaStatus(_) => Fault::Read,
             _ => Fault::Write,
         }
     }

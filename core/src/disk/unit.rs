@@ -238,6 +238,7 @@ impl LogicalUnit {
         let outcome = match (outcome, &stage) {
             // Keeping the blocks is what UNMAP allows.
             (Outcome::Failed(IoError::Unsupported), Stage::Unmap) => Outcome::Done,
+            (Outcome::Failed(IoError::Unsupported), Stage::LbaStatus(_)) => Outcome::Extents(Vec::new()),
             (outcome, Stage::WriteSame(_)) => outcome,
             (Outcome::Failed(error), stage) if stage.fault() == Fault::Read => {
                 return Err(self.read_fault(error));
@@ -259,6 +260,7 @@ impl LogicalUnit {
             (Stage::WriteThenVerify(task), Outcome::Done) => Ok(self.verify_piece(nexus, asked, task)),
             (Stage::WriteSame(task), outcome) => self.wrote_same(nexus, asked, task, &outcome),
             (Stage::Write | Stage::Unmap | Stage::Flush, Outcome::Done) => Ok(Step::Done(Reply::good(asked))),
+            (Stage::LbaStatus(task), Outcome::Extents(extents)) => self.lba_status(task, &extents),
             (Stage::FlushThenStop, Outcome::Done) => {
                 self.stopped = true;
                 Ok(Step::Done(Reply::good(0)))
@@ -308,7 +310,7 @@ impl LogicalUnit {
         let fits = match &op {
             Op::Read { offset, len } => fits(*offset, u64::from(*len)),
             Op::Write { offset, data, .. } => fits(*offset, data.len() as u64),
-            Op::WriteZeroes { offset, len, .. } => fits(*offset, *len),
+            Op::WriteZeroes { offset, len, .. } | Op::Extents { offset, len, .. } => fits(*offset, *len),
             Op::Unmap { ranges } => ranges.iter().all(|&(offset, len)| fits(offset, len)),
             Op::Flush => true,
         };

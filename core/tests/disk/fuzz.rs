@@ -31,6 +31,7 @@ fn block_command() -> impl Strategy<Value = Vec<u8>> {
         (0x8f, 0x16),
         (0x91, 2),
         (0x93, 9),
+        (0x9e, 0),
         (0xa8, 0x18),
         (0xaa, 0x18),
         (0xae, 0x12),
@@ -38,8 +39,10 @@ fn block_command() -> impl Strategy<Value = Vec<u8>> {
     ]);
     let lba = prop_oneof![0..BLOCKS, BLOCKS - 4..BLOCKS + 4, any::<u64>(), u64::MAX - 300..=u64::MAX];
     let count = prop_oneof![0..300u32, any::<u32>(), u32::MAX - 3..=u32::MAX];
-    (opcode, any::<u8>(), lba, count)
-        .prop_map(|((opcode, usage), flags, lba, count)| block_cdb(opcode, flags & usage, lba, count))
+    (opcode, any::<u8>(), lba, count).prop_map(|((opcode, usage), flags, lba, count)| match opcode {
+        0x9e => block_cdb(opcode, 0x12, lba, count), // GET LBA STATUS, with an allocation length
+        _ => block_cdb(opcode, flags & usage, lba, count),
+    })
 }
 
 fn command() -> impl Strategy<Value = (Vec<u8>, u32, Vec<u8>)> {
@@ -67,6 +70,7 @@ proptest! {
             c.block_size = if large { BlockSize::B4096 } else { BlockSize::B512 };
         });
         rig.fail = fail.map(|at| (at, IoError::Unsupported));
+        rig.extents = vec![(700, Allocation::Deallocated), (5000, Allocation::Mapped), (u64::MAX, Allocation::Deallocated)];
         for (i, (cdb, data_in, data_out)) in commands.iter().enumerate() {
             match i % 7 {
                 3 => rig.unit.resize(BLOCKS - i as u64),

@@ -3,6 +3,7 @@
 mod blocks;
 mod fuzz;
 mod information;
+mod lba_status;
 mod modes;
 mod provisioning;
 mod rig;

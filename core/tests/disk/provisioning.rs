@@ -173,25 +173,6 @@ fn write_same_limits() {
     assert_cdb_field(&rig.put(&block_cdb(0x41, 1, 0, 1), &[1; 512]), 1, Some(0));
 }
 
-/// GET LBA STATUS tells one extent from the address to the end, whose state nobody knows.
-#[test]
-fn lba_status_is_one_unknown_extent() {
-    let mut rig = Rig::with(|c| c.blocks = 1000);
-    let cdb = |lba: u64, len: u32| {
-        let mut cdb = [0; 16];
-        (cdb[0], cdb[1]) = (0x9e, 0x12);
-        cdb[2..10].copy_from_slice(&lba.to_be_bytes());
-        cdb[10..14].copy_from_slice(&len.to_be_bytes());
-        cdb
-    };
-    let reply = rig.get(&cdb(990, 24));
-    let mut want = [0u8; 24];
-    (want[3], want[14], want[15], want[19]) = (20, 3, 0xde, 10);
-    assert_eq!(reply.data.to_bytes(), want[..]);
-    assert_eq!(rig.get(&cdb(0, 8)).data.len(), 8);
-    assert_eq!(sense(&rig.get(&cdb(1000, 24))), (5, 0x2100));
-}
-
 /// Larger ranges of zeros are made in several operations.
 #[test]
 fn zeros_come_in_bounded_pieces() {

@@ -22,6 +22,8 @@ pub(crate) struct Rig {
     pub(crate) fail: Option<(usize, IoError)>,
     /// Whether the store knows how to make zeros.
     pub(crate) makes_zeroes: bool,
+    /// What the store tells when it is asked for extents.
+    pub(crate) extents: Vec<(u64, Allocation)>,
 }
 
 impl Rig {
@@ -43,7 +45,14 @@ impl Rig {
         for nexus in [ME, OTHER] {
             unit.attach(nexus, AttachReason::New);
         }
-        let mut rig = Rig { unit, store: Vec::new(), ops: Vec::new(), fail: None, makes_zeroes: true };
+        let mut rig = Rig {
+            unit,
+            store: Vec::new(),
+            ops: Vec::new(),
+            fail: None,
+            makes_zeroes: true,
+            extents: Vec::new(),
+        };
         for nexus in [ME, OTHER] {
             assert_eq!(sense(&rig.run_as(nexus, &[0; 6], 0, &[])), (6, 0x2900));
         }
@@ -134,6 +143,11 @@ impl Rig {
                     check(offset, len);
                     self.zero(offset, len);
                 }
+            }
+            Op::Extents { offset, len, most } => {
+                check(*offset, *len);
+                assert!(*most > 0, "{op:?}");
+                return Outcome::Extents(self.extents.clone());
             }
             Op::Flush => {}
         }

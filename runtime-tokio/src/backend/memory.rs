@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use iscsicore::DataList;
+use iscsicore::disk::Allocation;
 
+use super::extents::Extents;
 use super::pool::Buffer;
 use super::{Backend, Info, IoReply, Reply, Zeroes, beyond_the_end, within};
 
@@ -74,6 +76,11 @@ impl Backend for MemoryBackend {
     /// Frees memory either way: no promise is made that memory for a later write is there.
     fn write_zeroes(&self, offset: u64, len: u64, _how: Zeroes) -> IoReply<()> {
         self.clear(offset, len)
+    }
+
+    /// Looks at so many chunks that the call stays short, and tells no more than it saw.
+    fn extents(&self, offset: u64, len: u64, most: usize) -> IoReply<Vec<(u64, Allocation)>> {
+        Reply::now(self.0.extents(offset, len, most))
     }
 }
 
@@ -168,6 +175,32 @@ impl Memory {
         }
     }
 
+    fn extents(&self, offset: u64, len: u64, most: usize) -> io::Result<Vec<(u64, Allocation)>> {
+        self.check(offset, len)?;
+        let mut extents = Extents::new(most);
+        let (mut at, end) = (offset, offset + len);
+        for _ in 0..MAX_LOOKS {
+            if at >= end {
+                break;
+            }
+            let chunks = self.regions[(at / REGION) as usize].get();
+            let chunk = chunks.map(|region| &region[(at % REGION / CHUNK as u64) as usize]);
+            let is_there = |c: &Chunk| c.read().unwrap_or_else(PoisonError::into_inner).is_some();
+            // A region that was never written is one hole.
+            let (unit, allocation) = match chunk {
+                None => (REGION, Allocation::Deallocated),
+                Some(chunk) if is_there(chunk) => (CHUNK as u64, Allocation::Mapped),
+                Some(_) => (CHUNK as u64, Allocation::Deallocated),
+            };
+            let stop = end.min((at / unit + 1) * unit);
+            if !extents.push(stop - at, allocation) {
+                break;
+            }
+            at = stop;
+        }
+        Ok(extents.into_list())
+    }
+
     fn chunk(&self, piece: &Piece) -> Option<&Chunk> {
         self.regions[piece.region].get().map(|region| &region[piece.chunk])
     }
@@ -219,6 +252,8 @@ fn pieces(offset: u64, len: u64) -> impl Iterator<Item = Piece> {
 const CHUNK: usize = 64 << 10;
 const REGION: u64 = 64 << 20;
 const INLINE_CLEAR: u64 = 64 << 20;
+/// A gigabyte of chunks, or a terabyte of regions that were never written.
+const MAX_LOOKS: u32 = 16 << 10;
 
 #[cfg(test)]
 mod tests {

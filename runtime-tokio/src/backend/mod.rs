@@ -61,7 +61,9 @@ use std::io;
 use std::sync::Arc;
 
 use iscsicore::DataList;
+use iscsicore::disk::Allocation;
 
+mod extents;
 mod file;
 mod memory;
 mod pool;
@@ -126,6 +128,17 @@ pub trait Backend: Send + Sync + 'static {
         let _ = (offset, len, how);
         Reply::unsupported()
     }
+
+    /// Tells which parts of `len` bytes at `offset` have space behind them: the lengths of at most `most`
+    /// consecutive extents from `offset` on, and what is behind each. They may end before the range does.
+    ///
+    /// What is told to be [`Allocation::Deallocated`] must read as zeroes. Asked only when [`Info::unmap`] is
+    /// there, for GET LBA STATUS, by which initiators find out what they need not copy. The default knows of
+    /// no holes.
+    fn extents(&self, offset: u64, len: u64, most: usize) -> IoReply<Vec<(u64, Allocation)>> {
+        let _ = (offset, most);
+        Reply::now(Ok(vec![(len, Allocation::Mapped)]))
+    }
 }
 
 impl<B: Backend + ?Sized> Backend for Arc<B> {
@@ -155,6 +168,10 @@ impl<B: Backend + ?Sized> Backend for Arc<B> {
 
     fn write_zeroes(&self, offset: u64, len: u64, how: Zeroes) -> IoReply<()> {
         (**self).write_zeroes(offset, len, how)
+    }
+
+    fn extents(&self, offset: u64, len: u64, most: usize) -> IoReply<Vec<(u64, Allocation)>> {
+        (**self).extents(offset, len, most)
     }
 }
 

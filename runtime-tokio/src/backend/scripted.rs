@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use iscsicore::DataList;
+use iscsicore::disk::Allocation;
 use tokio::sync::watch;
 
 use super::{Backend, Info, IoReply, MediumError, Reply, Zeroes};
@@ -49,6 +50,8 @@ pub enum Kind {
     Unmap,
     /// [`Backend::write_zeroes`].
     WriteZeroes,
+    /// [`Backend::extents`].
+    Extents,
 }
 
 /// What happens to an operation.
@@ -163,6 +166,11 @@ impl Backend for Scripted {
     fn write_zeroes(&self, offset: u64, len: u64, how: Zeroes) -> IoReply<()> {
         let call = Call { kind: Kind::WriteZeroes, offset, len, fua: false };
         self.run(call, move |inner| inner.write_zeroes(offset, len, how))
+    }
+
+    fn extents(&self, offset: u64, len: u64, most: usize) -> IoReply<Vec<(u64, Allocation)>> {
+        let call = Call { kind: Kind::Extents, offset, len, fua: false };
+        self.run(call, move |inner| inner.extents(offset, len, most))
     }
 }
 

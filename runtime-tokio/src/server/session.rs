@@ -285,7 +285,7 @@ impl Session {
                 next = self.finish(ticket, Outcome::Failed(iscsicore::disk::IoError::Other));
                 continue;
             };
-            match submit(&unit.backend, op) {
+            match submit(&unit.label, &unit.backend, op) {
                 Reply::Now(outcome) => next = self.finish(ticket, outcome),
                 Reply::Later(future) => {
                     self.pending.push(Box::pin(async move { Finished::Io(ticket, future.await) }));

@@ -11,6 +11,8 @@ use crate::backend::Backend;
 /// A logical unit and its storage.
 pub(super) struct Unit {
     state: Mutex<LogicalUnit>,
+    /// The serial number, for the log.
+    pub(super) label: Arc<str>,
     pub(super) backend: Arc<dyn Backend>,
 }
 
@@ -19,7 +21,10 @@ pub(super) struct UnitTable(Vec<Unit>);
 
 impl UnitTable {
     pub(super) fn new(units: Vec<(LogicalUnit, Arc<dyn Backend>)>) -> Self {
-        let unit = |(state, backend)| Unit { state: Mutex::new(state), backend };
+        let unit = |(state, backend): (LogicalUnit, _)| {
+            let label = state.config().serial.as_str().into();
+            Unit { state: Mutex::new(state), label, backend }
+        };
         UnitTable(units.into_iter().map(unit).collect())
     }
 

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::open::Access;
@@ -47,6 +47,32 @@ pub(super) fn zero_range(file: &File, offset: u64, len: u64) -> io::Result<()> {
 
 fn fallocate(file: &File, flags: FallocateFlags, offset: u64, len: u64) -> io::Result<()> {
     rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, offset, len)).map_err(convert)
+}
+
+/// Where data begins at or behind `offset`; none when only a hole follows, or the end.
+///
+/// # Errors
+/// `Unsupported` when the file system does not tell.
+pub(super) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    seek(file, SeekFrom::Data(offset))
+}
+
+/// Where a hole begins at or behind `offset`, the end of the file being one; none behind that.
+///
+/// # Errors
+/// `Unsupported` when the file system does not tell.
+pub(super) fn next_hole(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    seek(file, SeekFrom::Hole(offset))
+}
+
+/// Moves the position of the file, which nothing here depends on.
+fn seek(file: &File, to: SeekFrom) -> io::Result<Option<u64>> {
+    match rustix::io::retry_on_intr(|| rustix::fs::seek(file, to)) {
+        Ok(at) => Ok(Some(at)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(Errno::INVAL) => Err(io::ErrorKind::Unsupported.into()),
+        Err(errno) => Err(convert(errno)),
+    }
 }
 
 fn convert(errno: Errno) -> io::Error {

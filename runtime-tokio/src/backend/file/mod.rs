@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use iscsicore::DataList;
+use iscsicore::disk::Allocation;
 use tokio::sync::Semaphore;
 
+use super::extents::Extents;
 use super::pool::Buffer;
 use super::reply::run_blocking;
 use super::{Backend, Info, IoReply, Reply, Zeroes, beyond_the_end, within};
@@ -36,7 +38,9 @@ pub use open::{Access, FileOptions, OpenError};
 ///
 /// *Space.* On Linux, unmap punches holes where the file system or the device can, which is tried when the
 /// file is opened; elsewhere unmap is not offered. Zeroes are written through the file system's or the
-/// device's own operation, or else as data. A full file system is [`io::ErrorKind::StorageFull`].
+/// device's own operation, or else as data. A full file system is [`io::ErrorKind::StorageFull`]. Extents are
+/// those that the file system tells, which counts space that is allocated and was never written as a hole;
+/// block devices, and systems other than Linux, tell of no holes.
 ///
 /// *Exclusion.* The file is locked with `flock`: for this process alone when it is writable, shared when it
 /// is read-only. A writable block device is also claimed from mounts and from other exclusive users. On
@@ -170,6 +174,13 @@ impl Backend for FileBackend {
         self.off_reactor(move |shared| {
             shared.with_aligned(offset, len, |shared, offset, len| shared.zero(offset, len, how))
         })
+    }
+
+    fn extents(&self, offset: u64, len: u64, most: usize) -> IoReply<Vec<(u64, Allocation)>> {
+        if let Err(error) = self.check(offset, len) {
+            return Reply::now(Err(error));
+        }
+        self.off_reactor(move |shared| shared.extents(offset, len, most))
     }
 }
 
@@ -334,6 +345,43 @@ impl Shared {
             self.no_zero_range.store(true, Ordering::Relaxed);
         }
         self.write_zero_bytes(offset, len)
+    }
+
+    fn extents(&self, offset: u64, len: u64, most: usize) -> io::Result<Vec<(u64, Allocation)>> {
+        let metadata = self.file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(vec![(len, Allocation::Mapped)]);
+        }
+        match self.find_extents(metadata.len(), offset, offset + len, most) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(vec![(len, Allocation::Mapped)]),
+            found => found,
+        }
+    }
+
+    /// Others write meanwhile, so that what is found is held to the order in which it must come.
+    fn find_extents(
+        &self,
+        file_end: u64,
+        mut at: u64,
+        end: u64,
+        most: usize,
+    ) -> io::Result<Vec<(u64, Allocation)>> {
+        let mut extents = Extents::new(most);
+        let stop = file_end.clamp(at, end);
+        while at < stop {
+            let data = sys::next_data(&self.file, at)?.map_or(stop, |data| data.clamp(at, stop));
+            if !extents.push(data - at, Allocation::Deallocated) || !extents.takes(Allocation::Mapped) {
+                return Ok(extents.into_list());
+            }
+            let hole = sys::next_hole(&self.file, data)?.map_or(stop, |hole| hole.clamp(data, stop));
+            if !extents.push(hole - data, Allocation::Mapped) || hole == at {
+                return Ok(extents.into_list());
+            }
+            at = hole;
+        }
+        // When somebody has cut the file short, reading the rest must fail and not be taken for needless.
+        let _ = extents.push(end - stop, Allocation::Mapped);
+        Ok(extents.into_list())
     }
 
     fn write_zero_bytes(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -46,6 +46,14 @@ pub(super) fn zero_range(_: &File, _: u64, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn next_data(_: &File, _: u64) -> io::Result<Option<u64>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn next_hole(_: &File, _: u64) -> io::Result<Option<u64>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(unix)]
 pub(super) fn lock(file: &File, access: Access) -> io::Result<()> {
     use rustix::fs::FlockOperation;
