@@ -97,12 +97,20 @@ fn describe_unit(unit: &Unit) -> String {
         Backing::Memory => None,
     });
     let size = size.map_or_else(|| "size of the device".to_owned(), |size| Size(size).to_string());
-    format!(
-        "{place}, {size}, blocks of {}, serial {}, {}",
-        unit.block_size,
-        unit.serial,
-        unit.naa.name_string()
-    )
+    format!("{place}, {size}, blocks of {}, {}", unit.block_size, describe_identity(unit))
+}
+
+fn describe_identity(unit: &Unit) -> String {
+    let later = match &unit.backing {
+        Backing::File(_) => "to be assigned at first start",
+        Backing::Memory => "new at each start",
+    };
+    match (&unit.serial, unit.naa.map(|naa| naa.name_string())) {
+        (Some(serial), Some(naa)) => format!("serial {serial}, {naa}"),
+        (Some(serial), None) => format!("serial {serial}, naa {later}"),
+        (None, Some(naa)) => format!("serial {later}, {naa}"),
+        (None, None) => format!("serial and naa {later}"),
+    }
 }
 
 fn users(chap: &ChapRules) -> String {

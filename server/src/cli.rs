@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Check the configuration, say what would be served, and exit
+    /// Check the configuration, the disks and the addresses, say what would be served, and exit. Nothing is created
     #[arg(long)]
     pub(crate) check_config: bool,
 
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     pub(crate) listen: Vec<SocketAddr>,
 
     /// Serve this file, block device, or memory:SIZE as the next LUN; may be repeated. With a size (K, M, G, T) a file
-    /// that is not there is created, without taking the space
+    /// that is not there is created, without taking the space. Initiators know a file's disk by PATH.id, made beside it
     #[arg(long, short, value_name = "PATH[:SIZE]", value_parser = disk, conflicts_with = "config")]
     pub(crate) disk: Vec<Disk>,
 
@@ -63,9 +63,9 @@ Examples:
       is this file right, and what would it serve?
 
 Exit codes:
-  0  ended as asked (signal, --help, --version, a good --check-config)
+  0  ended as asked (SIGINT, SIGTERM, SIGHUP; --help, --version; a good --check-config)
   1  failed while starting or running
-  2  wrong usage or wrong configuration";
+  2  wrong usage or wrong configuration, or --check-config found what a start would fail of";
 
 fn disk(text: &str) -> Result<Disk, String> {
     if text == "memory" {

@@ -22,3 +22,12 @@ pub(crate) fn start(log: &Log) -> Result<(), String> {
     };
     started.map_err(|e| e.to_string())
 }
+
+/// Says why the server ends: in the log if that lets errors through, and in any case somewhere.
+pub(crate) fn last_words(problem: &str) {
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{problem}");
+    } else {
+        crate::output::complain(&format!("iscsicored: {problem}"));
+    }
+}

@@ -4,10 +4,13 @@
 //! `iscsicore-tokio`.
 
 mod banner;
+mod check;
 mod cli;
 mod config;
 mod identity;
 mod logging;
+mod machine;
+mod output;
 mod run;
 mod size;
 
@@ -16,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::Args;
+use config::{Config, Diagnostic};
 
 /// The server failed while starting or running.
 const FAILED: u8 = 1;
@@ -25,29 +29,47 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let args = Args::parse();
     let loaded = config::load(&args);
-    for warning in &loaded.warnings {
-        eprintln!("{warning}");
-    }
     let config = match loaded.config {
         Ok(config) => config,
         Err(errors) => {
-            for error in &errors {
-                eprintln!("{error}");
-            }
+            loaded.warnings.iter().chain(&errors).for_each(|found| output::complain(&found.to_string()));
             return ExitCode::from(WRONG_USAGE);
         }
     };
     if args.check_config {
-        print!("{}", banner::summary(&config));
-        return ExitCode::SUCCESS;
+        return check_config(&args, &config, &loaded.warnings);
     }
-    let ran = logging::start(&config.log)
-        .map_err(|problem| format!("the log cannot be started: {problem}"))
-        .and_then(|()| run::run(config).map_err(|error| error.to_string()));
-    match ran {
+    if let Err(problem) = logging::start(&config.log) {
+        output::complain(&format!("iscsicored: the log cannot be started: {problem}"));
+        return ExitCode::from(FAILED);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{}", warning.unmarked());
+    }
+    match run::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("iscsicored: {problem}");
+            logging::last_words(&problem.to_string());
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Says what would be served, or what a start would fail of.
+fn check_config(args: &Args, config: &Config, warnings: &[Diagnostic]) -> ExitCode {
+    let source =
+        args.config.as_ref().map_or_else(|| "command line".to_owned(), |path| path.display().to_string());
+    let found = check::check(config);
+    warnings.iter().for_each(|warning| output::complain(&warning.to_string()));
+    found.warnings.iter().for_each(|warning| output::complain(&format!("{source}: warning: {warning}")));
+    found.errors.iter().for_each(|error| output::complain(&format!("{source}: {error}")));
+    if !found.errors.is_empty() {
+        return ExitCode::from(WRONG_USAGE);
+    }
+    match output::print(&banner::summary(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&format!("iscsicored: cannot write: {error}"));
             ExitCode::from(FAILED)
         }
     }

@@ -1,8 +1,9 @@
 //! The program as its users start it: exit codes, and what goes to which stream.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A server that is killed when a test gives up.
 struct Running(Child);
@@ -86,4 +87,317 @@ fn it_serves_until_it_is_asked_to_end() {
 
     assert!(Command::new("kill").arg(server.0.id().to_string()).status().unwrap().success());
     assert_eq!(server.0.wait().unwrap().code(), Some(0));
+}
+
+// Goal: two servers with the same arguments in two places never show one disk, and disks keep their identities when
+// their order changes. Method: starts, and what the banners say.
+#[cfg(unix)]
+#[test]
+fn identities_follow_the_data() {
+    let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let identities = |directory: &tempfile::TempDir, disks: [&str; 2]| {
+        let disks = disks.map(|disk| format!("{disk}.img:1M"));
+        let arguments =
+            ["--listen", "127.0.0.1:0", "--log", "warn", "--disk", &disks[0], "--disk", &disks[1]];
+        let mut server = Server::start(directory.path(), &arguments);
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+        let luns = server.banner.lines().filter(|line| line.starts_with("  LUN "));
+        let identity = |line: &str| {
+            let (_, identity) = line.split_once("serial ").unwrap();
+            identity.to_owned()
+        };
+        luns.map(identity).collect::<Vec<_>>()
+    };
+    let first = identities(&places[0], ["a", "b"]);
+    let elsewhere = identities(&places[1], ["a", "b"]);
+    assert_eq!((first.len(), elsewhere.len()), (2, 2));
+    assert!(first[0] != first[1] && !first.contains(&elsewhere[0]) && !first.contains(&elsewhere[1]));
+    let swapped = identities(&places[0], ["b", "a"]);
+    assert_eq!([&swapped[1], &swapped[0]], [&first[0], &first[1]]);
+    let disk = format!("{}:1M", places[0].path().join("a.img").display());
+    let checked = run(&["--check-config", "--listen", "127.0.0.1:0", "--disk", &disk]);
+    assert!(text(&checked.stdout).contains(&first[0]), "{}", text(&checked.stdout));
+}
+
+#[test]
+fn a_check_creates_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = format!("{}:1M", dir.path().join("disk.img").display());
+    let output = run(&["--check-config", "--listen", "127.0.0.1:0", "--disk", &disk, "--disk", "memory:1M"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout)
+            .contains("disk.img, 1 MiB, blocks of 512, serial and naa to be assigned at first")
+    );
+    assert!(text(&output.stdout).contains("memory, 1 MiB, blocks of 512, serial and naa new at each start"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_check_finds_what_a_start_would_fail_of() {
+    let output = run(&["--check-config", "--listen", "192.0.2.1:0", "--disk", "/dev/null"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("command line: LUN 0 of iqn.2026-01.dev.iscsicore:disk0: /dev/null is neither"),
+        "{said}"
+    );
+    assert!(said.contains("command line: portal 192.0.2.1:0: cannot listen: "), "{said}");
+}
+
+// Goal: a reader who has seen enough is no reason to panic. Method: output that no pipe holds, and a pipe that is closed.
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("big.toml");
+    let mut luns = "[[target]]\nname = \"iqn.2026-01.com.example:t\"\n".to_owned();
+    for number in 0..4000 {
+        luns += &format!("[[target.lun]]\nnumber = {number}\nmemory = true\nsize = 512\n");
+    }
+    std::fs::write(&file, luns).unwrap();
+    let arguments = ["--check-config", "--config", file.to_str().unwrap()];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_iscsicored"))
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "target iqn.2026-01.com.example:t\n");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(!text(&output.stderr).contains("panicked"));
+}
+
+// Goal: once there is a log, it is all there is on standard error. Method: a warning and an error, as JSON.
+#[cfg(unix)]
+#[test]
+fn everything_in_the_log_has_its_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk.img");
+    std::fs::write(&disk, [0; 1000]).unwrap();
+    let disk = disk.to_str().unwrap();
+    let log = ["--log-format", "json", "--listen", "192.0.2.1:0", "--disk", disk];
+    let output = run(&log);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<_> = text(&output.stderr).lines().collect();
+    assert!(lines.iter().all(|line| line.starts_with('{') && line.ends_with('}')), "{lines:?}");
+    assert!(
+        lines.iter().any(|l| l.contains("\"WARN\"") && l.contains("the last 488 of 1000 bytes")),
+        "{lines:?}"
+    );
+    let last = lines.last().unwrap();
+    assert!(last.contains("\"ERROR\"") && last.contains("portal 192.0.2.1:0: cannot listen"), "{last}");
+    let silent = run(&[&log[..], &["--log", "off"]].concat());
+    assert!(text(&silent.stderr).starts_with("iscsicored: portal 192.0.2.1:0"), "{}", text(&silent.stderr));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hangup_ends_it_as_asked() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).map_or("0", str::trim);
+    if u64::from_str_radix(ignored, 16).unwrap() & 1 != 0 {
+        return; // Under nohup the server is to ignore it; see the next test.
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::start(dir.path(), &["--listen", "127.0.0.1:0", "--disk", "memory:1M"]);
+    server.signal("HUP");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+// Goal: what was started to outlive its terminal does. Method: as nohup does it; had the hangup counted, the next signal
+// would not be the first.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_is_ignored_where_it_was_ignored_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = "trap '' HUP; exec \"$0\" --listen 127.0.0.1:0 --disk memory:1M";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_iscsicored")]);
+    let mut server = Server::spawn(dir.path(), shell);
+    server.signal("HUP");
+    let mut initiator = Initiator::login(server.address);
+    initiator.write(0, 1).unwrap();
+    drop(initiator);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!server.log().contains("ending already"), "{}", server.log());
+}
+
+// Goal: signals that follow the first one at once do not end it before the initiators had their time, and data that was
+// acknowledged is in the file. Method: an initiator that writes on and never logs out.
+#[cfg(unix)]
+#[test]
+fn repeated_signals_under_load_end_it_well() {
+    let (code, log, lasted) = end_under_load(&[("TERM", 0), ("INT", 200), ("TERM", 200)]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("ending already") && !log.contains("cut short by"), "{log}");
+    assert!(lasted >= Duration::from_secs(4), "{lasted:?}");
+}
+
+// Goal: somebody who insists is obeyed, and the data is safe all the same.
+#[cfg(unix)]
+#[test]
+fn a_late_second_signal_under_load_hurries_it() {
+    let (code, log, _) = end_under_load(&[("TERM", 0), ("TERM", 3300)]);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("cut short by another signal"), "{log}");
+}
+
+/// Sends signals, each so many milliseconds after the one before, to a server that is being written to; verifies that
+/// what it acknowledged is in the file. Returns the exit code, the log, and the time from the first signal to the end.
+#[cfg(unix)]
+fn end_under_load(signals: &[(&str, u64)]) -> (Option<i32>, String, Duration) {
+    let dir = tempfile::tempdir().unwrap();
+    let arguments = ["--listen", "127.0.0.1:0", "--disk", "disk.img:1M"];
+    let mut server = Server::start(dir.path(), &arguments);
+    let mut initiator = Initiator::login(server.address);
+    let (started, begun) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let mut acknowledged: u32 = 0;
+        while initiator.write(acknowledged % 2048, acknowledged).is_ok() {
+            acknowledged += 1;
+            let _ = started.send(());
+        }
+        acknowledged
+    });
+    begun.recv().unwrap();
+    let began = Instant::now();
+    for (signal, pause) in signals {
+        std::thread::sleep(Duration::from_millis(*pause));
+        server.signal(signal);
+    }
+    let code = server.wait().code();
+    let lasted = began.elapsed();
+    let acknowledged = writer.join().unwrap();
+    let data = std::fs::read(dir.path().join("disk.img")).unwrap();
+    for write in acknowledged.saturating_sub(2048)..acknowledged {
+        let at = (write % 2048) as usize * 512;
+        let found = u32::from_be_bytes(data[at..at + 4].try_into().unwrap());
+        // One more may have been carried out than was acknowledged.
+        assert!(found == write || found == write + 2048, "block {at}: {found} instead of {write}");
+    }
+    (code, server.log(), lasted)
+}
+
+/// A server in a directory of its own.
+#[cfg(unix)]
+struct Server {
+    running: Running,
+    banner: String,
+    address: SocketAddr,
+    log: std::path::PathBuf,
+}
+
+#[cfg(unix)]
+impl Server {
+    fn start(directory: &std::path::Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_iscsicored"));
+        command.args(arguments);
+        Self::spawn(directory, command)
+    }
+
+    fn spawn(directory: &std::path::Path, mut command: Command) -> Self {
+        let log = directory.join("log");
+        command.current_dir(directory).stdout(Stdio::piped());
+        let mut running = Running(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
+        let mut banner = String::new();
+        let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let address = loop {
+            let line = lines.next().unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&log).unwrap()));
+            match line.strip_prefix("listening on ") {
+                Some(address) => break address.parse().unwrap(),
+                None => banner += &(line + "\n"),
+            }
+        };
+        Server { running, banner, address, log }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.running.0.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    fn wait(&mut self) -> std::process::ExitStatus {
+        self.running.0.wait().unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+/// The least that an initiator can be: one session, one command at a time, and no ear for requests to log out.
+#[cfg(unix)]
+struct Initiator {
+    stream: TcpStream,
+    cmd_sn: u32,
+    stat_sn: u32,
+}
+
+#[cfg(unix)]
+impl Initiator {
+    fn login(address: SocketAddr) -> Self {
+        let mut initiator = Initiator { stream: TcpStream::connect(address).unwrap(), cmd_sn: 1, stat_sn: 0 };
+        let keys = "InitiatorName=iqn.2026-01.com.example:h\0TargetName=iqn.2026-01.dev.iscsicore:disk0\0SessionType=Normal\0";
+        let mut header = [0; 48];
+        header[0] = 0x43; // Login request, immediate
+        header[1] = 0x87; // T, CSG operational negotiation, NSG full feature phase
+        header[8] = 0x80; // ISID: random
+        header[24..28].copy_from_slice(&1u32.to_be_bytes());
+        initiator.send(header, keys.as_bytes()).unwrap();
+        let answer = initiator.receive().unwrap();
+        assert_eq!((answer[0], answer[1] & 0x83, &answer[36..38]), (0x23, 0x83, &[0, 0][..]));
+        initiator
+    }
+
+    /// Writes a block that begins with a number; returns when that is acknowledged.
+    fn write(&mut self, block: u32, number: u32) -> std::io::Result<()> {
+        let mut data = [0; 512];
+        data[..4].copy_from_slice(&number.to_be_bytes());
+        loop {
+            let mut header = [0; 48];
+            header[0] = 0x01;
+            header[1] = 0xa1; // F, W, simple
+            header[16..20].copy_from_slice(&self.cmd_sn.to_be_bytes());
+            header[20..24].copy_from_slice(&512u32.to_be_bytes());
+            header[24..28].copy_from_slice(&self.cmd_sn.to_be_bytes());
+            header[28..32].copy_from_slice(&self.stat_sn.wrapping_add(1).to_be_bytes());
+            header[32] = 0x2a; // WRITE(10)
+            header[34..38].copy_from_slice(&block.to_be_bytes());
+            header[40] = 1;
+            self.send(header, &data)?;
+            self.cmd_sn += 1;
+            let answer = loop {
+                let answer = self.receive()?;
+                if answer[0] == 0x21 {
+                    break answer;
+                }
+            };
+            // The first command may be answered with a unit attention.
+            if answer[3] == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn send(&mut self, mut header: [u8; 48], data: &[u8]) -> std::io::Result<()> {
+        header[5..8].copy_from_slice(&(data.len() as u32).to_be_bytes()[1..]);
+        let padding = vec![0; data.len().next_multiple_of(4) - data.len()];
+        self.stream.write_all(&[&header[..], data, &padding].concat())
+    }
+
+    fn receive(&mut self) -> std::io::Result<[u8; 48]> {
+        let mut header = [0; 48];
+        self.stream.read_exact(&mut header)?;
+        let len = u32::from_be_bytes([0, header[5], header[6], header[7]]) as usize;
+        let mut data = vec![0; len.next_multiple_of(4)];
+        self.stream.read_exact(&mut data)?;
+        self.stat_sn = u32::from_be_bytes(header[24..28].try_into().unwrap());
+        Ok(header)
+    }
 }

@@ -26,12 +26,39 @@ use super::{Backend, Info, IoReply, Reply, Zeroes, beyond_the_end, within};
 pub struct MemoryBackend(Arc<Memory>);
 
 impl MemoryBackend {
+    /// The greatest size: 64 TiB.
+    pub const MAX_SIZE: u64 = 64 << 40;
+
     /// Makes a disk of `size` zero bytes. Empty, it takes some 30 bytes for each 64 MiB: half a megabyte for
     /// a tebibyte.
+    ///
+    /// # Panics
+    /// When [`try_new`](Self::try_new) fails: a size that comes from outside belongs there.
     pub fn new(size: u64) -> Self {
-        let regions = usize::try_from(size.div_ceil(REGION)).unwrap_or(usize::MAX);
-        let regions = (0..regions).map(|_| OnceLock::new()).collect();
-        MemoryBackend(Arc::new(Memory { size, regions, allocated: AtomicU64::new(0) }))
+        match Self::try_new(size) {
+            Ok(disk) => disk,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Makes a disk of `size` zero bytes, as [`new`](Self::new) does.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] when it is to have more than [`MAX_SIZE`](Self::MAX_SIZE), and
+    /// [`io::ErrorKind::OutOfMemory`] when there is no memory for its table.
+    pub fn try_new(size: u64) -> io::Result<Self> {
+        if size > Self::MAX_SIZE {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("a disk in memory has {} bytes at most, not {size}", Self::MAX_SIZE),
+            ));
+        }
+        let count = usize::try_from(size.div_ceil(REGION)).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut regions = Vec::new();
+        regions.try_reserve_exact(count).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        regions.resize_with(count, OnceLock::new);
+        let regions = regions.into_boxed_slice();
+        Ok(MemoryBackend(Arc::new(Memory { size, regions, allocated: AtomicU64::new(0) })))
     }
 
     /// The bytes that are allocated for data.
@@ -287,6 +314,15 @@ mod tests {
         now(disk.write(size - 512, vec![9; 512].into(), true));
         assert_eq!(now(disk.read(size - 1024, 1024)).to_bytes()[500..524], [[0; 12], [9; 12]].concat());
         assert_eq!(disk.allocated(), CHUNK as u64);
+    }
+
+    #[test]
+    fn a_size_beyond_all_bounds_is_an_error() {
+        for size in [MemoryBackend::MAX_SIZE + 1, 16_000_000 << 40, u64::MAX] {
+            assert_eq!(MemoryBackend::try_new(size).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        let most = MemoryBackend::try_new(MemoryBackend::MAX_SIZE).unwrap();
+        now(most.write(MemoryBackend::MAX_SIZE - 512, vec![1; 512].into(), false));
     }
 
     #[tokio::test]

@@ -79,19 +79,22 @@ impl Diagnostics {
     }
 }
 
+impl Diagnostic {
+    /// Its text without the word for its severity, for where that is said in another way.
+    pub(crate) fn unmarked(&self) -> String {
+        self.marked("")
+    }
+
+    fn marked(&self, mark: &str) -> String {
+        let at = self.at.map_or_else(String::new, |(line, column)| format!("{line}:{column}:"));
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{}:{at} {mark}{key}{}", self.source, self.message)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.at {
-            Some((line, column)) => write!(f, "{}:{line}:{column}: ", self.source)?,
-            None => write!(f, "{}: ", self.source)?,
-        }
-        if self.severity == Severity::Warning {
-            f.write_str("warning: ")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        f.write_str(&self.message)
+        f.write_str(&self.marked(if self.severity == Severity::Warning { "warning: " } else { "" }))
     }
 }
 

@@ -18,9 +18,11 @@ use iscsicore::node::{
 };
 
 pub(crate) use diagnostic::Diagnostic;
-pub(crate) use unit::{Backing, Disk, Unit};
+pub(crate) use unit::{Backing, Disk, Unit, rest};
 
 use crate::cli::{Args, LogFormat};
+use crate::machine;
+use crate::size::Size;
 use diagnostic::Diagnostics;
 use unit::{UnitSpec, Units};
 
@@ -133,11 +135,14 @@ fn from_command_line(args: &Args) -> Loaded {
     let mut luns = LunMap::new();
     for (number, disk) in (0u16..).zip(disks) {
         let mapped = units
-            .add(UnitSpec::new(DEFAULT_TARGET, number, disk), &data_dir)
+            .add(UnitSpec::new(disk), &data_dir)
             .map_err(|problem| problem.message)
             .and_then(|unit| luns.insert(number, unit, UnitAccess::ReadWrite).map_err(|e| e.to_string()));
         if let Err(problem) = mapped {
             d.error_anywhere("--disk", problem);
+        }
+        for note in units.take_notes() {
+            d.warn(None, "--disk", format!("LUN {number}: {}", note.message));
         }
     }
     let mut node = NodeConfig::default();
@@ -168,10 +173,26 @@ fn finish(config: Option<Config>, mut d: Diagnostics) -> Loaded {
         for problem in config.node.problems() {
             d.error_anywhere("", problem.to_string());
         }
+        warn_of_memory(config, machine::memory(), &mut d);
     }
     let (errors, warnings) = d.into_parts();
     let config = config.filter(|_| errors.is_empty()).ok_or(errors);
     Loaded { config, warnings }
+}
+
+/// Disks in memory take it as they are written, and when there is no more the system ends the server.
+fn warn_of_memory(config: &Config, there_is: Option<u64>, d: &mut Diagnostics) {
+    let in_memory = config.units.iter().filter(|unit| unit.backing == Backing::Memory);
+    let total: u64 = in_memory.filter_map(|unit| unit.size).sum();
+    if let Some(there_is) = there_is.filter(|there_is| total > *there_is) {
+        let message = format!(
+            "the disks in memory have {}, but this machine has {}; make them smaller, or serve files",
+            Size(total),
+            // To the last byte it would be hard to read.
+            Size(there_is >> 20 << 20)
+        );
+        d.warn(None, "", message);
+    }
 }
 
 /// Whoever reaches an open target can read and overwrite it.
@@ -182,12 +203,16 @@ fn warn_if_open(target: &TargetConfig, span: Option<&std::ops::Range<usize>>, d:
     let mut portals = target.groups.iter().flat_map(|g| &g.portals);
     if let Some(portal) = portals.find(|p| !p.address.ip().to_canonical().is_loopback()) {
         let (name, address) = (&target.name, portal.address);
+        let remedy = match span {
+            Some(_) => "configure [target.chap] or [target.access]",
+            None => "use --config FILE with [target.chap] or [target.access]",
+        };
         d.warn(
             span,
             "",
             format!(
                 "target {name} can be read and overwritten by everybody who reaches {address}; \
-                 configure [target.chap] or [target.access], or listen on 127.0.0.1"
+                 {remedy}, or listen on 127.0.0.1"
             ),
         );
     }

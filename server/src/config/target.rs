@@ -11,7 +11,7 @@ use iscsicore::node::{IscsiName, LunMap, MappedUnit, PortalGroup, TargetConfig, 
 use super::diagnostic::Diagnostics;
 use super::file::NamedPortal;
 use super::reader::{Section, Value};
-use super::unit::{Disk, UnitSpec, Units};
+use super::unit::{Disk, UnitProblem, UnitSpec, Units};
 use super::{chap, warn_if_open};
 use crate::identity;
 
@@ -74,10 +74,7 @@ pub(super) fn read(
     if let Some(parameters) = section.section("parameters", d) {
         read_parameters(parameters, &mut target.offer, d);
     }
-    // Without a name the units still need identities of their own, or they would seem to collide.
-    let owner =
-        name.as_ref().map_or_else(|| format!("target at {}", section.span.start), ToString::to_string);
-    read_luns(&mut section, &mut target, &owner, context, units, d);
+    read_luns(&mut section, &mut target, context, units, d);
     warn_if_open(&target, Some(&section.span), d);
     section.finish(d);
     name.map(|_| target)
@@ -138,7 +135,6 @@ fn known(portals: &[NamedPortal]) -> String {
 fn read_luns(
     section: &mut Section<'_>,
     target: &mut TargetConfig,
-    owner: &str,
     context: &Context<'_>,
     units: &mut Units,
     d: &mut Diagnostics,
@@ -148,14 +144,17 @@ fn read_luns(
         d.error(&section.span, &section.key("lun"), "is missing; write [[target.lun]] with number and path");
     }
     let mut entries: Vec<LunEntry> = Vec::new();
+    let mut by_number: BTreeMap<u16, Vec<usize>> = BTreeMap::new();
     for lun in sections {
         let span = lun.span.clone();
         let key = lun.key("number");
-        let Some(entry) = read_lun(lun, owner, context, units, d) else { continue };
-        if entries.iter().any(|e| e.number == entry.number && overlap(e, &entry)) {
+        let Some(entry) = read_lun(lun, context, units, d) else { continue };
+        let alike = by_number.entry(entry.number).or_default();
+        if alike.iter().any(|&other| overlap(&entries[other], &entry)) {
             d.error(&span, &key, format!("there is a LUN {} already; write another number", entry.number));
             continue;
         }
+        alike.push(entries.len());
         entries.push(entry);
     }
     let names: BTreeSet<&IscsiName> = entries.iter().filter_map(|e| e.only.as_ref()).flatten().collect();
@@ -187,7 +186,6 @@ fn map_for(entries: &[LunEntry], initiator: Option<&IscsiName>) -> LunMap {
 
 fn read_lun(
     mut lun: Section<'_>,
-    owner: &str,
     context: &Context<'_>,
     units: &mut Units,
     d: &mut Diagnostics,
@@ -197,7 +195,7 @@ fn read_lun(
     let (disk, spans) = read_disk(&mut lun, context, d);
     let mut faulty = disk.is_none();
     let disk = disk.unwrap_or(Disk { path: None, size: None });
-    let mut spec = UnitSpec::new(owner, number.unwrap_or(0), disk);
+    let mut spec = UnitSpec::new(disk);
     if let Some(value) = lun.get("block_size") {
         match value.integer(1..=u32::MAX, d) {
             Some(size @ (512 | 4096)) => spec.block_size = size,
@@ -222,11 +220,24 @@ fn read_lun(
         return None;
     }
     let access = if spec.read_only { UnitAccess::ReadOnly } else { UnitAccess::ReadWrite };
-    match units.add(spec, context.data_dir) {
-        Ok(unit) => Some(LunEntry { number: number?, unit: MappedUnit { unit, access }, only }),
+    let place = |problem: &UnitProblem| {
+        let at = spans.iter().find(|(key, _)| *key == problem.key).map_or(&whole, |(_, span)| span);
+        (at.clone(), format!("{prefix}.{}", problem.key))
+    };
+    // A LUN without a number is none, and takes no identity from others.
+    let added = match number {
+        Some(number) => units.add(spec, context.data_dir).map(|unit| Some((number, unit))),
+        None => units.check(&spec, context.data_dir).map(|()| None),
+    };
+    for note in units.take_notes() {
+        let (span, key) = place(&note);
+        d.warn(Some(&span), &key, note.message);
+    }
+    match added {
+        Ok(found) => found.map(|(number, unit)| LunEntry { number, unit: MappedUnit { unit, access }, only }),
         Err(problem) => {
-            let at = spans.into_iter().find(|(key, _)| *key == problem.key).map(|(_, span)| span);
-            d.error(&at.unwrap_or(whole), &format!("{prefix}.{}", problem.key), problem.message);
+            let (span, key) = place(&problem);
+            d.error(&span, &key, problem.message);
             None
         }
     }
@@ -258,7 +269,7 @@ fn read_disk(lun: &mut Section<'_>, context: &Context<'_>, d: &mut Diagnostics) 
 
 fn ascii(value: &Value<'_>, most: usize, d: &mut Diagnostics) -> Option<String> {
     let text = value.string(d)?;
-    let fits = (1..=most).contains(&text.len()) && text.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let fits = text.len() <= most && identity::is_serial(text);
     if !fits {
         value.wrong(format!("{text:?} does not fit; write 1 to {most} printable ASCII characters"), d);
     }

@@ -1,13 +1,14 @@
 //! Logical units: what stands behind them, and under which identity.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use iscsicore::disk::Naa;
 use iscsicore::node::UnitId;
+use iscsicore_tokio::backend::MemoryBackend;
 
-use crate::identity;
+use crate::identity::{self, Settled};
 use crate::size::Size;
 
 /// A disk as the command line names it.
@@ -33,10 +34,10 @@ pub(crate) struct Unit {
     pub(crate) read_only: bool,
     /// Whether blocks can be given back.
     pub(crate) thin: bool,
-    /// Unit serial number.
-    pub(crate) serial: String,
-    /// NAA identifier.
-    pub(crate) naa: Naa,
+    /// Unit serial number; none until the first start assigns one.
+    pub(crate) serial: Option<String>,
+    /// NAA identifier; likewise.
+    pub(crate) naa: Option<Naa>,
     /// T10 vendor identification; none means the server's own.
     pub(crate) vendor: Option<String>,
     /// Product identification; none means the server's own.
@@ -55,8 +56,6 @@ pub(crate) enum Backing {
 /// What a LUN asks of its unit.
 #[derive(Clone, Debug)]
 pub(crate) struct UnitSpec {
-    pub(super) target: String,
-    pub(super) lun: u16,
     pub(super) disk: Disk,
     pub(super) block_size: u32,
     pub(super) read_only: bool,
@@ -79,14 +78,17 @@ pub(crate) struct UnitProblem {
 pub(crate) struct Units {
     units: Vec<Unit>,
     by_path: BTreeMap<PathBuf, usize>,
+    serials: BTreeSet<String>,
+    naas: BTreeSet<Vec<u8>>,
+    /// Bytes of all disks in memory.
+    memory: u64,
+    notes: Vec<UnitProblem>,
 }
 
 impl UnitSpec {
     /// A unit with nothing but a disk.
-    pub(super) fn new(target: &str, lun: u16, disk: Disk) -> Self {
+    pub(super) fn new(disk: Disk) -> Self {
         UnitSpec {
-            target: target.to_owned(),
-            lun,
             disk,
             block_size: 512,
             read_only: false,
@@ -103,29 +105,21 @@ impl Units {
     /// Adds a unit, or finds the one that serves the same file already: two units over one file would know nothing
     /// of each other's reservations.
     pub(super) fn add(&mut self, spec: UnitSpec, data_dir: &Path) -> Result<UnitId, UnitProblem> {
-        check_size(&spec, data_dir)?;
+        self.check(&spec, data_dir)?;
         let identity = spec.disk.path.as_deref().map(real_path);
         if let Some(&index) = identity.as_ref().and_then(|path| self.by_path.get(path)) {
             return self.share(index, &spec);
         }
-        let serial = spec.serial.unwrap_or_else(|| identity::serial(&spec.target, spec.lun));
-        let naa = spec.naa.unwrap_or_else(|| identity::naa(&spec.target, spec.lun));
-        if self.units.iter().any(|u| u.serial == serial) {
-            return Err(problem(
-                "serial",
-                format!("{serial:?} belongs to another disk; write a different one"),
-            ));
-        }
-        if self.units.iter().any(|u| u.naa == naa) {
-            return Err(problem(
-                "naa",
-                format!("{} belongs to another disk; write a different one", naa.name_string()),
-            ));
+        let backing = spec.disk.path.clone().map_or(Backing::Memory, Backing::File);
+        let (serial, naa) = self.identify(&spec, &backing)?;
+        self.note_rest(&spec);
+        if backing == Backing::Memory {
+            self.memory += spec.disk.size.unwrap_or_default();
         }
         let index = self.units.len();
         self.by_path.extend(identity.map(|path| (path, index)));
         self.units.push(Unit {
-            backing: spec.disk.path.map_or(Backing::Memory, Backing::File),
+            backing,
             size: spec.disk.size,
             block_size: spec.block_size,
             read_only: spec.read_only,
@@ -138,9 +132,80 @@ impl Units {
         Ok(unit_id(index))
     }
 
+    /// What is wrong with a unit in itself.
+    pub(super) fn check(&self, spec: &UnitSpec, data_dir: &Path) -> Result<(), UnitProblem> {
+        check_size(spec, data_dir)?;
+        let Some(size) = spec.disk.size.filter(|_| spec.disk.path.is_none()) else { return Ok(()) };
+        let most = Size(MemoryBackend::MAX_SIZE);
+        if size > most.0 {
+            let message = format!("{} exceeds what a disk in memory can have, {most}", Size(size));
+            return Err(problem("size", format!("{message}; write less, or serve a file")));
+        }
+        if self.memory + size > most.0 {
+            let message = format!("the disks in memory exceed together what they can have, {most}");
+            return Err(problem("size", format!("{message}; write less, or serve a file")));
+        }
+        Ok(())
+    }
+
+    /// What is unwise about the units that were added since this was asked last.
+    pub(super) fn take_notes(&mut self) -> Vec<UnitProblem> {
+        std::mem::take(&mut self.notes)
+    }
+
     /// The units, by their ids.
     pub(super) fn into_vec(self) -> Vec<Unit> {
         self.units
+    }
+
+    /// The identity that was configured or is kept with the disk, if that is nobody else's.
+    fn identify(
+        &mut self,
+        spec: &UnitSpec,
+        backing: &Backing,
+    ) -> Result<(Option<String>, Option<Naa>), UnitProblem> {
+        let (mut serial, mut naa) = (spec.serial.clone(), spec.naa);
+        if serial.is_none() || naa.is_none() {
+            let kept = identity::look(backing).map_err(|message| problem("path", message))?;
+            if let Some(Settled { identity, warning }) = kept {
+                let warning = warning.or_else(|| of_a_former_disk(backing));
+                self.notes.extend(warning.map(|message| problem("path", message)));
+                serial.get_or_insert(identity.serial);
+                naa.get_or_insert(identity.naa);
+            }
+        }
+        let same_serial = serial.as_ref().filter(|serial| self.serials.contains(*serial));
+        let same_naa = naa.filter(|naa| self.naas.contains(naa.as_bytes()));
+        for (key, configured, taken) in [
+            ("serial", spec.serial.is_some(), same_serial.map(|serial| format!("{serial:?}"))),
+            ("naa", spec.naa.is_some(), same_naa.map(|naa| naa.name_string())),
+        ] {
+            let Some(taken) = taken else { continue };
+            return Err(match backing {
+                Backing::File(path) if !configured => {
+                    let file = identity::file_for(path);
+                    let remedy = if file.exists() {
+                        format!("if this is a copy of that disk, delete {}", file.display())
+                    } else {
+                        "configure serial and naa".to_owned()
+                    };
+                    problem("path", format!("its {key} {taken} belongs to another disk; {remedy}"))
+                }
+                _ => problem(key, format!("{taken} belongs to another disk; write a different one")),
+            });
+        }
+        self.serials.extend(serial.clone());
+        self.naas.extend(naa.map(|naa| naa.as_bytes().to_vec()));
+        Ok((serial, naa))
+    }
+
+    /// Bytes at the end that make no block are not served.
+    fn note_rest(&mut self, spec: &UnitSpec) {
+        let Some(path) = spec.disk.path.as_ref().filter(|_| spec.disk.size.is_none()) else { return };
+        let len = fs::metadata(path).ok().filter(|m| m.is_file()).map_or(0, |m| m.len());
+        if let Some(message) = rest(len, spec.block_size) {
+            self.notes.push(problem("path", message));
+        }
     }
 
     fn share(&mut self, index: usize, spec: &UnitSpec) -> Result<UnitId, UnitProblem> {
@@ -149,8 +214,8 @@ impl Units {
             ("size", spec.disk.size != unit.size),
             ("block_size", spec.block_size != unit.block_size),
             ("thin", spec.thin != unit.thin),
-            ("serial", spec.serial.as_ref().is_some_and(|s| *s != unit.serial)),
-            ("naa", spec.naa.as_ref().is_some_and(|n| *n != unit.naa)),
+            ("serial", spec.serial.is_some() && spec.serial != unit.serial),
+            ("naa", spec.naa.is_some() && spec.naa != unit.naa),
             ("vendor", spec.vendor.is_some() && spec.vendor != unit.vendor),
             ("product", spec.product.is_some() && spec.product != unit.product),
         ];
@@ -161,6 +226,31 @@ impl Units {
         unit.read_only &= spec.read_only;
         Ok(unit_id(index))
     }
+}
+
+/// Says so when a disk that is still to be made has an identity already.
+fn of_a_former_disk(backing: &Backing) -> Option<String> {
+    let Backing::File(path) = backing else { return None };
+    let new = fs::metadata(path).map_or(true, |found| found.is_file() && found.len() == 0);
+    new.then(|| {
+        let (path, file) = (path.display(), identity::file_for(path));
+        format!(
+            "{path} is still to be made, but has the identity of a former disk; delete {} unless initiators are to take \
+             the new disk for that one",
+            file.display()
+        )
+    })
+}
+
+/// Says which of `len` bytes are not served, being less than a block.
+pub(crate) fn rest(len: u64, block_size: u32) -> Option<String> {
+    let rest = len % u64::from(block_size);
+    (rest != 0).then(|| {
+        format!(
+            "the last {rest} of {len} bytes are not served, because they make no whole block of {block_size}; \
+             make the size a multiple, with zeroes at the end if need be"
+        )
+    })
 }
 
 fn unit_id(index: usize) -> UnitId {
