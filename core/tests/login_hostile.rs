@@ -50,6 +50,7 @@ fn text_is_taken_up_to_the_limit_and_no_further() {
     let mut limits = Limits::default();
     limits.login_text_bytes = 10_000;
     let mut c = Conversation::with_limits(open(), limits.clone());
+    assert!(Limits::default().login_text_bytes >= 8192);
     // 8192 bytes and more are taken, in one piece as in several.
     let mut text = encode(NAMES);
     text.resize(8192, 0);

@@ -195,7 +195,7 @@ fn the_protocol_level_is_the_one_of_rfc_7143_by_default() {
     assert_eq!(Parameters::default().protocol_level, 1);
 }
 
-// covers: 7143-13.25-1 7143-13.25-3 7143-13.25-4 7143-13.25-5
+// covers: 7143-13.25-1 7143-13.25-3 7143-13.25-4 7143-13.25-5 7143-6.2.2-3
 #[test]
 fn markers_are_rejected() {
     let got = answer(Offer::default(), "IFMarker=Yes OFMarker=No IFMarkInt=2048~8192 OFMarkInt=1~65535");
@@ -251,7 +251,7 @@ fn one_r2t_with_recovery_and_order() {
     }
 }
 
-// covers: 7143-13.21-1
+// covers: 7143-13.21-1 7143-7.4.1-1 7143-7.4.1-2
 #[test]
 fn discovery_sessions_find_most_keys_irrelevant() {
     let offer = with(|o| o.error_recovery_level = 2);
@@ -268,7 +268,7 @@ fn discovery_sessions_find_most_keys_irrelevant() {
 }
 
 // A whole login with what a common initiator sends, and what comes of it.
-// covers: 7143-6.3.1-1 7143-6.3.3-3 7143-11.13.8-1 7143-6.2-15 7143-13.6-1
+// covers: 7143-6.3.1-1 7143-11.13.8-1 7143-6.2-15 7143-13.6-1
 #[test]
 fn a_common_login() {
     let mut c = Conversation::new(Admission { target_alias: Some("Disk".into()), ..open() });
@@ -307,7 +307,6 @@ fn a_login_that_negotiates_nothing() {
 }
 
 // Target's own value is declared once, and only once.
-// covers: 7143-6.3-10 7143-11.13.6-1
 #[test]
 fn the_target_declares_once_and_proposes_nothing() {
     let mut c = Conversation::new(open());
@@ -318,7 +317,7 @@ fn the_target_declares_once_and_proposes_nothing() {
     }
 }
 
-// covers: 7143-6.3-12 7143-6.3-13 7143-13.4-2 7143-13.5-2 7143-13.26.1-2 7143-6.2-12 7143-6.2-11
+// covers: 7143-6.3-12 7143-6.3-13 7143-13.4-2 7143-13.5-2 7143-13.26.1-2 7143-6.2-12 7143-6.2-11 7143-7.12-1
 #[test]
 fn keys_out_of_place_are_initiator_errors() {
     let table = [
@@ -383,17 +382,21 @@ fn leading_only_keys_belong_in_the_first_login_of_a_session() {
     assert!(reply.text.ends_with("HeaderDigest=CRC32C"), "{}", reply.text);
 }
 
-// covers: 7143-13.26.1-1
+// covers: 7143-13.26.1-1 7143-13.26.2-1
 #[test]
 fn node_architecture_is_declared_and_not_answered() {
     let mut c = Conversation::new(open());
     let longest = "a".repeat(255);
     let reply = c.ask(OPERATIONAL, None, &format!("{NAMES} X#NodeArchitecture={longest}"));
     assert!(reply.header.status.is_success() && !reply.text.contains("X#"));
+    let mut plain = Conversation::new(open());
+    assert_eq!(plain.ask(OPERATIONAL, None, NAMES).text, reply.text, "it changes nothing");
+    assert!(c.replies(OPERATIONAL, FULL, "").is_empty() && plain.replies(OPERATIONAL, FULL, "").is_empty());
+    assert_eq!(c.incoming.parameters(), plain.incoming.parameters());
     assert_eq!(Conversation::new(open()).status_of(&format!("X#NodeArchitecture={longest}a")), 0x0200);
 }
 
-// covers: 7143-6.4-10 7143-6.2-8 7143-6.2-19
+// covers: 7143-6.2-8 7143-6.2-19 7143-6.3-7
 #[test]
 fn text_requests_may_redeclare_little() {
     let before = Parameters::default();

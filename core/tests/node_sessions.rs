@@ -125,7 +125,6 @@ fn handles_are_never_zero_and_never_in_use() {
 
 // Goal: a second connection can always come to clean up after the first. Method: a session of one connection at each
 // error recovery level; the same CID, then a new one.
-// covers: 7143-6.3.4-2
 #[test]
 fn a_second_connection_opens_for_recovery() {
     for level in 0..=2 {

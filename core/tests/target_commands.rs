@@ -23,7 +23,7 @@ fn sense() -> Response {
     Response::check_condition(&Sense::new(SenseKey::IllegalRequest, additional), SenseFormat::Fixed)
 }
 
-// covers: 7143-4.2.1-1 7143-7.1.5-4 7143-4.2.5.1-2
+// covers: 7143-4.2.1-1 7143-7.1.5-4
 #[test]
 fn a_conversation() {
     for setup in [Setup::default(), Setup::default().digests()] {
@@ -59,7 +59,7 @@ fn a_command_reaches_the_caller_as_it_was_sent() {
     assert_eq!(command.cdb.first(), &pdu.cdb);
 }
 
-// covers: 7143-11.3.5-1 7143-11.2.2.3-1
+// covers: 7143-11.3.5-1
 #[test]
 fn the_rest_of_a_long_cdb_comes_from_its_header() {
     let mut s = Setup::default().connect();
@@ -143,7 +143,7 @@ fn a_status_acknowledges_its_command() {
     }
 }
 
-// covers: 7143-4.6.1.2-1 7143-10.2-1 7143-11.4.7-1 7143-11.4.7-2 7143-11.7.3-1
+// covers: 7143-4.6.1.2-1 7143-10.2-1 7143-11.4.7-1 7143-11.4.7-2 7143-11.7.3-1 7144-5.2.2-1 7144-5.2.2-2
 #[test]
 fn sense_data_travels_with_the_status_in_a_response_of_its_own() {
     let mut s = Setup::default().connect();
@@ -159,6 +159,7 @@ fn sense_data_travels_with_the_status_in_a_response_of_its_own() {
     assert_eq!(answers[1].scsi().residual, Residual::Underflow(3996));
 }
 
+// covers: 7143-11.4.7-2 7144-5.2.2-2
 #[test]
 fn check_condition_without_sense_data_is_refused_and_the_task_lives_on() {
     let mut s = Setup::default().connect();
@@ -172,6 +173,7 @@ fn check_condition_without_sense_data_is_refused_and_the_task_lives_on() {
     assert_eq!(s.answer().sense(), (5, 0x24, 0));
 }
 
+// covers: 7144-5.2.1-1
 #[test]
 fn a_status_other_than_good_has_its_own_response() {
     let mut s = Setup::default().connect();
@@ -181,6 +183,7 @@ fn a_status_other_than_good_has_its_own_response() {
     s.target.complete(task, Response::with_status(Status::BUSY), 0).unwrap();
     let answer = s.answer();
     assert_eq!((answer.scsi().status, answer.scsi().residual), (0x08, Residual::Underflow(512)));
+    assert_eq!(answer.scsi().status_qualifier, 0, "it belongs to iSCSIProtocolLevel 2");
 }
 
 // covers: 7143-11.4.5.1-1 7143-11.4.5.2-1 7143-11.4.5.2-2 7143-11.4.5.2-3 7143-11.4.5.2-4
@@ -238,7 +241,7 @@ fn the_wrong_direction_moves_nothing_and_is_told_as_a_residual() {
     assert_eq!(s.answer().scsi().status, 0);
 }
 
-// covers: 7143-7.3-2 7143-11.2.1.8-1
+// covers: 7143-7.3-2
 #[test]
 fn a_tag_that_is_in_use_is_refused_and_its_number_stays_open() {
     let mut s = Setup::default().connect();
@@ -287,7 +290,6 @@ fn a_reject_ends_no_task() {
     assert_eq!(s.answer().scsi().itt, first.itt);
 }
 
-// covers: 7143-4.2.5.1-1 7143-4.2.5.1-2
 #[test]
 fn answers_come_in_the_order_of_completion_on_the_connection_of_the_command() {
     let mut s = Setup::default().connect();
@@ -308,7 +310,7 @@ fn answers_come_in_the_order_of_completion_on_the_connection_of_the_command() {
     assert_eq!(order, [2, 0, 3, 1].map(|n: usize| commands[n].itt));
 }
 
-// covers: 7143-7.7-1 7143-11.3.1-1 7143-11.3.1-2 7143-11.3.4-1 7143-11.3.4-2 7143-11.2.1.8-2
+// covers: 7143-7.7-1 7143-11.3.1-1 7143-11.3.1-2 7143-11.3.4-1 7143-11.3.4-2
 #[test]
 fn a_format_error_is_told_and_ends_the_session() {
     type Spoil = fn(&mut iscsicore::wire::Bhs);

@@ -38,7 +38,7 @@ fn check_sequence(answers: &[Answer], segment: u32, burst: u32) -> Vec<u8> {
     payload
 }
 
-// covers: 7143-4.2.2.4-1 7143-4.2.2.4-2 7143-11.7.1-2 7143-11.7.2-2 7143-11.7.3-3 7143-11.7.4-1 7143-11.7.7-2
+// covers: 7143-4.2.2.4-1 7143-4.2.2.4-2 7143-11.7.1-2 7143-11.7.2-2 7143-11.7.3-3 7143-11.7.4-1 7143-11.7.7-2 7143-13.19-1
 #[test]
 fn every_length_is_cut_into_sequences_of_whole_segments() {
     for segment in [512, 513, 8192, 10_000] {

@@ -16,7 +16,7 @@ fn yes(on: bool) -> &'static str {
 }
 
 /// Every combination of the parameters that shape a write, with payloads of many lengths.
-// covers: 7143-4.2.5.2-1 7143-4.2.5.1-3 7143-4.2.5.1-4 7143-4.2.2.4-1 7143-11.7.1-2 7143-11.8-9 7143-11.8.4-1 7143-11.8.5-1 7143-11.8.1-1 7143-11.4.8-1
+// covers: 7143-4.2.5.2-1 7143-4.2.2.4-1 7143-11.8-9 7143-11.8.4-1 7143-11.8.5-1 7143-11.8.1-1 7143-11.4.8-1 7143-13.19-1
 #[test]
 fn every_combination_of_parameters_brings_the_payload_whole() {
     let mut writes = 0;
@@ -182,7 +182,7 @@ struct Wrong {
     sense: (u8, u8, u8),
 }
 
-// covers: 7143-13.11-1 7143-11.17.1-5 7143-4.2.5.3-1 7143-4.2.5.2-9 7143-11.8-1
+// covers: 7143-13.11-1 7143-11.17.1-5 7143-11.8-1
 #[test]
 fn wrong_unsolicited_data_ends_the_command_once_all_of_it_is_here() {
     let cases = [
@@ -193,6 +193,24 @@ fn wrong_unsolicited_data_ends_the_command_once_all_of_it_is_here() {
             immediate: 100,
             final_: true,
             pdus: &[],
+            sense: UNEXPECTED,
+        },
+        Wrong {
+            what: "immediate data where no data may come unsolicited",
+            initial_r2t: true,
+            immediate_data: false,
+            immediate: 100,
+            final_: true,
+            pdus: &[],
+            sense: UNEXPECTED,
+        },
+        Wrong {
+            what: "Data-Out where no data may come unsolicited",
+            initial_r2t: true,
+            immediate_data: false,
+            immediate: 0,
+            final_: false,
+            pdus: &[(true, 0, 0, 100)],
             sense: UNEXPECTED,
         },
         Wrong {
@@ -326,6 +344,7 @@ fn solicited(s: &mut Session, app: &mut App) -> (iscsicore::wire::ScsiCommand, i
     }
 }
 
+// covers: 7143-4.2.5.2-9
 #[test]
 fn wrong_solicited_data_ends_the_command_once_all_of_it_is_here() {
     type Pdus = &'static [(bool, u32, usize, usize)];
@@ -381,6 +400,7 @@ fn a_tag_that_was_never_given_is_refused_and_the_task_fails() {
     assert_eq!(s.answer().sense(), UNEXPECTED);
 }
 
+// covers: 7143-4.2.5.3-1
 #[test]
 fn the_lun_beside_a_tag_must_be_that_of_the_task() {
     let mut s = Setup::default().key("MaxBurstLength", 2048).key("FirstBurstLength", 512).connect();

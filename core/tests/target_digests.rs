@@ -184,6 +184,7 @@ fn a_snack_is_refused_and_the_task_fails() {
     }
 }
 
+// covers: 7143-13.1-2
 #[test]
 fn digests_are_counted_and_nothing_else_changes() {
     let mut s = with_digests();

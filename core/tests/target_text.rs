@@ -37,6 +37,7 @@ fn asked(events: &[Event]) -> (iscsicore::link::TaskId, SendTargets) {
     }
 }
 
+// covers: 7143-13.8-2
 #[test]
 fn send_targets_asks_the_caller_and_lists_what_it_says() {
     let mut s = Setup::discovery().connect();
@@ -94,7 +95,7 @@ fn which_targets_may_be_asked_for_depends_on_the_session() {
     }
 }
 
-// covers: 7143-11.10.4-3 7143-11.11.4-2 7143-11.11.1-2 7143-11.11.1-3 7143-11.11.2-1 7143-11.11.4-1 7143-11.11.6-1 7143-6.4-8 7143-11.10.4-1
+// covers: 7143-11.11.4-2 7143-11.11.1-2 7143-11.11.1-3 7143-11.11.2-1 7143-11.11.4-1 7143-11.11.6-1 7143-6.4-8 7143-11.10.4-1 7143-6.2-5
 #[test]
 fn an_answer_larger_than_a_pdu_is_continued_as_often_as_it_takes() {
     for segment in [512, 600, 8192] {
@@ -320,7 +321,7 @@ fn endless_text_is_refused() {
     }
 }
 
-// covers: 7143-11.10-1
+// covers: 7143-6.2-5
 #[test]
 fn a_second_request_while_the_first_is_being_answered_is_refused_and_does_no_harm() {
     let mut s = Setup::discovery().connect();

@@ -62,6 +62,10 @@ fn a_nop_out_that_wants_no_answer_gets_none() {
         s.send(nop);
         s.quiet();
     }
+    let number = s.cmd_sn;
+    let ping = s.nop(true);
+    s.send(ping);
+    assert_eq!(nop_in(&s.answer()).exp_cmd_sn, number, "none of them used up a number");
     let mut numbered = s.nop(false).emit();
     numbered.0[16..20].fill(0xff);
     assert!(s.try_send(numbered, &[], &[]).is_err(), "it would use up a number for nothing");

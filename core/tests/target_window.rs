@@ -263,7 +263,6 @@ fn a_command_that_waits_can_be_aborted_and_its_number_counts() {
     assert_eq!(s.max_cmd_sn.distance_from(s.exp_cmd_sn), 7);
 }
 
-// covers: 7143-4.2.2.1-14
 #[test]
 fn a_retry_of_a_command_that_is_being_executed_is_ignored() {
     let mut s = Setup::default().connect();

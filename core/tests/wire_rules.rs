@@ -91,7 +91,6 @@ fn some_pdus_have_no_data() {
     }
 }
 
-// covers: 7143-11.2.1.8-2
 #[test]
 fn no_task_has_the_reserved_tag() {
     for opcode in [
@@ -149,7 +148,7 @@ fn a_command_with_all_its_data_is_final() {
     assert_eq!(command(0xa0), None);
 }
 
-// covers: 7143-11.4.1-1 7143-11.4.3-1
+// covers: 7143-11.4.1-1 7143-11.4.3-1 7143-11.4.8-1
 #[test]
 fn in_other_responses_than_completed_status_and_flags_do_not_exist() {
     let noise = changed(Opcode::ScsiResponse, &[(1, &[0xff, 0x01, 0x02]), (36, &[0xff; 12])]);
@@ -337,7 +336,7 @@ fn every_pair_of_stages_reads_or_names_the_reserved_one() {
 }
 
 /// Type, tags, BegRun and RunLength, and what is wrong with them.
-// covers: 7143-11.16.4-1 7143-11.16.4-2 7143-11.16.5-4 7143-11.16.6-1 7143-11.16.7-1
+// covers: 7143-11.16.4-1 7143-11.16.5-4 7143-11.16.6-1 7143-11.16.7-1
 #[test]
 fn the_type_of_a_snack_fixes_its_tags_and_runs() {
     const SECOND: &str = "Target Transfer Tag or SNACK Tag";
@@ -401,6 +400,7 @@ fn a_nop_in_answers_or_asks_but_not_both() {
     assert_eq!(nop_in(&[(16, TAG), (7, &[9])]), Some("DataSegmentLength"));
 }
 
+// covers: 7143-11.18.1-4
 #[test]
 fn a_nop_out_that_wants_no_answer_is_immediate() {
     assert_eq!(complaint(&changed(Opcode::NopOut, &[(16, TAG)])), Some("I"));

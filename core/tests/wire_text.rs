@@ -141,7 +141,7 @@ fn a_buffer_keeps_to_its_limit_and_recovers() {
     assert_eq!(buffer.take(), b"");
 }
 
-// covers: 7143-6.1-4 7143-6.1-5
+// covers: 7143-6.1-4
 #[test]
 fn by_default_64_kilobytes_of_pairs_are_taken() {
     let mut buffer = TextBuffer::new(Limits::default().text_bytes);

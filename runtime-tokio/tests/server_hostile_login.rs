@@ -129,7 +129,6 @@ fn keys_and_values_without_form_are_initiator_errors() {
 }
 
 /// Names that are none, too long, or missing.
-// covers: 7143-6.3-2 7143-6.3-4
 #[test]
 fn names_without_form_or_missing_are_refused() {
     let serving = Serving::new();

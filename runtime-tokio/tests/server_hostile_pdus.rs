@@ -140,6 +140,7 @@ fn damaged_digests_and_long_segments() {
 }
 
 /// Opcodes that an initiator does not send, or not now.
+// covers: 7143-4.2.4-3 7143-4.2.4-4
 #[test]
 fn pdus_out_of_place_are_rejected() {
     let serving = Serving::new();

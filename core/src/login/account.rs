@@ -156,7 +156,7 @@ mod tests {
         Account { name: name.into(), secret: Secret::new(secret) }
     }
 
-    // covers: 7143-9.2.1-2 7143-9.2.1-3
+    // covers: 7143-9.2.1-2
     #[test]
     fn random_secrets_have_128_bits_that_the_entropy_gives() {
         let mut entropy = Entropy::new([3; 32]);

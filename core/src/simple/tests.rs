@@ -6,8 +6,8 @@ use crate::disk::{BlockSize, UnitConfig};
 use crate::link::{Pdu, Placement};
 use crate::node::{IscsiName, NodeConfig, PortalGroup, TargetConfig, UnitAccess};
 use crate::wire::{
-    Bhs, Cid, CmdSn, DataSn, Isid, Itt, LoginRequest, LoginResponse, LogoutReason, LogoutRequest, Lun,
-    Opcode, ScsiCommand, ScsiResponse, Stage, StatSn, TaskAttribute, TaskManagementFunction,
+    Bhs, Cid, CmdSn, DataIn, DataSn, Isid, Itt, LoginRequest, LoginResponse, LogoutReason, LogoutRequest,
+    Lun, Opcode, Residual, ScsiCommand, ScsiResponse, Stage, StatSn, TaskAttribute, TaskManagementFunction,
     TaskManagementRequest, TaskManagementResponse, TaskManagementResult, Tsih,
 };
 
@@ -129,6 +129,15 @@ impl Peer {
         }
     }
 
+    /// The length of the payload that came with status GOOD, and its residual.
+    fn data_in(&mut self, host: &mut Host) -> (usize, Residual) {
+        let pdus = self.hear(host);
+        let [pdu] = &pdus[..] else { panic!("one PDU: {pdus:?}") };
+        let header = DataIn::parse(&pdu.bhs).unwrap();
+        assert_eq!(header.status, Some(0));
+        (pdu.data.len(), header.residual)
+    }
+
     /// Takes the unit attentions that wait.
     fn settle_attentions(&mut self, host: &mut Host) {
         for _ in 0..5 {
@@ -215,7 +224,7 @@ fn a_login_that_takes_too_long_is_closed() {
 
 // Goal: a session that replaces another begins when nothing of the old one can touch the medium any more.
 // Method: the old one has a read under way, and a third login replaces the second while it waits.
-// covers: 7143-6.3.5-1
+// covers: 7143-6.3.5-1 7143-7.15-2
 #[test]
 fn a_session_begins_anew_when_the_last_job_of_the_old_one_is_done() {
     let mut host = host();
@@ -285,6 +294,34 @@ fn a_reset_of_the_unit_reaches_the_other_sessions() {
         assert_eq!(peer.test_unit_ready(&mut host), (6, 0x29, 3));
     }
     assert!(host.resets.is_empty());
+}
+
+// Goal: data that the command itself cuts off is no residual; what the initiator expected beyond it is. Method: REPORT LUNS
+// (16 bytes here) and INQUIRY (96 bytes), with allocation lengths and expected lengths below, at and above what there is.
+// covers: 7143-11.4.5.3-1 7143-11.4.5.3-2 7143-11.4.5.3-3
+#[test]
+fn what_the_allocation_length_cuts_off_is_no_overflow() {
+    let mut host = host();
+    let mut peer = Peer::log_in(&mut host, 1);
+    peer.settle_attentions(&mut host);
+    for (allocation, expected, sent, residual) in [
+        (16, 16, 16, Residual::None),
+        (16, 20, 16, Residual::Underflow(4)),
+        (64, 64, 16, Residual::Underflow(48)),
+        (64, 12, 12, Residual::Overflow(4)),
+    ] {
+        peer.command(&mut host, 7, &[0xa0, 0, 0, 0, 0, 0, 0, 0, 0, allocation], expected);
+        assert_eq!(peer.data_in(&mut host), (sent, residual), "REPORT LUNS {allocation} {expected}");
+    }
+    for (allocation, expected, sent, residual) in [
+        (36, 36, 36, Residual::None),
+        (36, 255, 36, Residual::Underflow(219)),
+        (255, 255, 96, Residual::Underflow(159)),
+        (255, 36, 36, Residual::Overflow(60)),
+    ] {
+        peer.command(&mut host, 7, &[0x12, 0, 0, 0, allocation], expected);
+        assert_eq!(peer.data_in(&mut host), (sent, residual), "INQUIRY {allocation} {expected}");
+    }
 }
 
 #[test]

@@ -139,7 +139,6 @@ mod tests {
         first
     }
 
-    // covers: 7143-11.2.2.3-1
     #[test]
     fn segments_match_their_bytes_both_ways() {
         let mut all = Vec::new();

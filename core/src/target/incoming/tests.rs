@@ -39,7 +39,7 @@ fn ready(tsih: Tsih) -> Incoming {
     incoming
 }
 
-// covers: 7143-11.13.3-1 7143-6.3.2-3 7143-11.12.8-1
+// covers: 7143-11.13.3-1 7143-6.3.2-3 7143-11.12.8-1 7143-6.3-11
 #[test]
 fn the_final_response_has_the_new_handle() {
     let done = ready(Tsih(0)).finish(Tsih(0x77)).unwrap();

@@ -135,6 +135,7 @@ const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 mod tests {
     use super::*;
 
+    // covers: 7143-6.1-3
     #[test]
     fn hexadecimal_takes_odd_counts_and_both_cases() {
         for (text, bytes) in [
@@ -146,7 +147,19 @@ mod tests {
         ] {
             assert_eq!(parse_binary(text, 16).as_deref(), Ok(bytes), "{text}");
         }
-        for text in ["0x", "0xg", "0x1g", "0x12 ", "0x0x1", "x1", "", "0", "10", "0y11"] {
+        for text in [
+            "0x",
+            "0xg",
+            "0x1g",
+            "0x12 ",
+            "0x0x1",
+            "x1",
+            "",
+            "0",
+            "10",
+            "340282366920938463463374607431768211455",
+            "0y11",
+        ] {
             assert!(matches!(parse_binary(text, 16), Err(TextError::BadValue(_))), "{text}");
         }
     }
