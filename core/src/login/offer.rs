@@ -1,5 +1,7 @@
 //! What this end wants for each operational key, and what came of it.
 
+use crate::Misuse;
+
 /// Digests that this end uses, for HeaderDigest or DataDigest (RFC 7143 section 13.1).
 ///
 /// A responder follows the preference of its peer among what is allowed here; the order matters to an originator.
@@ -67,6 +69,25 @@ pub struct Offer {
     pub protocol_level: u16,
     /// TaskReporting: the most that this end carries out.
     pub task_reporting: TaskReporting,
+}
+
+impl Offer {
+    /// Refuses to offer what the target role does not carry out: several connections, error recovery above level 0,
+    /// response fences and fast aborts, RFC 7144. Negotiation itself knows all of them.
+    pub(crate) fn check_carried_out(&self) -> Result<(), Misuse> {
+        let refused = if self.max_connections > 1 {
+            "Offer: MaxConnections above 1 is not carried out"
+        } else if self.error_recovery_level > 0 {
+            "Offer: ErrorRecoveryLevel above 0 is not carried out"
+        } else if self.task_reporting != TaskReporting::Rfc3720 {
+            "Offer: TaskReporting other than RFC3720 is not carried out"
+        } else if self.protocol_level > 1 {
+            "Offer: iSCSIProtocolLevel above 1 is not carried out"
+        } else {
+            return Ok(());
+        };
+        Err(Misuse::InvalidArgument(refused))
+    }
 }
 
 impl Default for Offer {

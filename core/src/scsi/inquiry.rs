@@ -22,8 +22,10 @@ impl StandardInquiry {
     /// PERIPHERAL byte for a LUN behind which no unit can be: qualifier 011b, type 1Fh.
     pub const ABSENT: u8 = 0x7f;
 
-    /// SAM-5, SPC-4, SBC-3 and iSCSI, none with a claim to a certain version (SPC-4 clause 6.6.2, table 148).
-    const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0460, 0x04c0, 0x0960];
+    /// SAM-5, SPC-4 and SBC-3, none with a claim to a certain version (SPC-4 clause 6.6.2, table 148). The transport is
+    /// not among them: RFC 7144 section 4.2 has its descriptor follow what each session negotiated, and a disk knows
+    /// no sessions.
+    const VERSION_DESCRIPTORS: [u16; 3] = [0x00a0, 0x0460, 0x04c0];
 
     /// The bytes.
     pub fn encode(&self) -> [u8; Self::LEN] {
@@ -76,7 +78,7 @@ mod tests {
         let mut want = vec![0, 0, 6, 0x12, 91, 0, 0, 2];
         want.extend(b"VENDOR  A product of man1__ ");
         want.resize(58, 0);
-        want.extend([0x00, 0xa0, 0x04, 0x60, 0x04, 0xc0, 0x09, 0x60]);
+        want.extend([0x00, 0xa0, 0x04, 0x60, 0x04, 0xc0]);
         want.resize(96, 0);
         assert_eq!(&data[..], &want[..]);
     }

@@ -196,7 +196,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// No login waits for this, or the terms contradict RFC 7143 section 9.2.1. Nothing has changed.
+    /// No login waits for this, the terms contradict RFC 7143 section 9.2.1, or they offer what the target role does not
+    /// carry out. Nothing has changed.
     pub fn admit(&mut self, admission: Admission) -> Result<(), Misuse> {
         let (Phase::Hello(request), Some(hello), Some(login)) = (&self.phase, &self.hello, &self.login)
         else {
@@ -205,6 +206,7 @@ impl Incoming {
         if let Authentication::Chap(policy) = &admission.authentication {
             policy.check()?;
         }
+        admission.offer.check_carried_out()?;
         let Some(entropy) = self.entropy.take() else {
             return Err(Misuse::WrongState("the login was admitted before"));
         };

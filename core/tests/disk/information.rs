@@ -22,7 +22,7 @@ fn padded(head: &[u8], len: usize) -> Vec<u8> {
 #[test]
 fn standard_inquiry() {
     let mut want = padded(b"\x00\x00\x06\x12\x5b\x00\x00\x02ISCSICORVIRTUAL DISK    0001", 58);
-    want.extend([0x00, 0xa0, 0x04, 0x60, 0x04, 0xc0, 0x09, 0x60]);
+    want.extend([0x00, 0xa0, 0x04, 0x60, 0x04, 0xc0, 0, 0]);
     assert_eq!(data(&Rig::new().get(&INQUIRY)), padded(&want, 96));
 }
 

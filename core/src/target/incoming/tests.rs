@@ -28,18 +28,31 @@ fn ready(tsih: Tsih) -> Incoming {
     rx.push(Bytes::from([&bhs.0[..], text, &padding].concat())).unwrap();
     incoming.receive(Instant::ZERO, &mut rx).unwrap();
     assert!(matches!(incoming.poll_event(), Some(IncomingEvent::Hello(_))));
-    let admission = Admission {
-        authentication: Authentication::None,
-        offer: Offer::default(),
-        portal_group_tag: Some(0),
-        target_alias: None,
-    };
-    incoming.admit(admission).unwrap();
+    for offer in beyond_what_is_carried_out() {
+        let misuse = incoming.admit(terms(offer)).unwrap_err();
+        assert!(matches!(misuse, Misuse::InvalidArgument(_)), "{misuse}");
+    }
+    incoming.admit(terms(Offer::default())).expect("the refusals have changed nothing");
     assert_eq!(incoming.poll_event(), Some(IncomingEvent::Ready));
     incoming
 }
 
-// covers: 7143-11.13.3-1 7143-6.3.2-3 7143-11.12.8-1 7143-6.3-11
+fn terms(offer: Offer) -> Admission {
+    Admission { authentication: Authentication::None, offer, portal_group_tag: Some(0), target_alias: None }
+}
+
+/// Offers that negotiation understands and no session would keep.
+fn beyond_what_is_carried_out() -> [Offer; 4] {
+    let offer = Offer::default();
+    [
+        Offer { max_connections: 2, ..offer.clone() },
+        Offer { error_recovery_level: 1, ..offer.clone() },
+        Offer { task_reporting: crate::login::TaskReporting::ResponseFence, ..offer.clone() },
+        Offer { protocol_level: 2, ..offer },
+    ]
+}
+
+// covers: 7143-11.13.3-1 7143-6.3.2-3 7143-11.12.8-1 7143-6.3-11 7143-7.1.5-2
 #[test]
 fn the_final_response_has_the_new_handle() {
     let done = ready(Tsih(0)).finish(Tsih(0x77)).unwrap();
