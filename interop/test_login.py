@@ -104,6 +104,12 @@ class Chap(cases.Case):
             Session(target.port, peers.TARGET_NAME)
         self.assertEqual(caught.exception.status >> 8, 2)
 
+    def test_credentials_that_nobody_asks_for(self):
+        target = self.start()
+        chap = {"LIBISCSI_CHAP_USERNAME": "somebody", "LIBISCSI_CHAP_PASSWORD": "a secret of enough bytes"}
+        self.tool("iscsi-ls", "-s", f"iscsi://{target.portal()}", environment=chap)
+        self.tool("iscsi-inq", target.url(), environment=chap)
+
     def test_mutual_chap_with_the_right_secrets(self):
         target = self.mutual()
         self.assertIn("CONNECTED", self.tool("iscsi-inq", target.url(), environment=self.environment()))

@@ -3,11 +3,20 @@
 //! Nothing here does I/O, reads a clock, starts a thread or takes a lock: bytes, time and a seed come in as arguments,
 //! bytes, events and a deadline go out. An *adapter* binds that to sockets and storage; `iscsicore-tokio` is one.
 //!
+//! # Where to start
+//!
+//! - A program with one owner for everything, or one lock: [`simple::Host`] is a whole server in one value, with logins,
+//!   sessions and resets over all of them. Bytes go in and out, and jobs for the storage.
+//! - Many threads, or rules of your own: [`target::Target`] is one session, [`serve::Service`] carries its commands out
+//!   on [`disk::LogicalUnit`]s, and [`node`] decides who may log in where. The loop below is the smallest use of them.
+//! - tokio: the crate `iscsicore-tokio` has it all, down to the storage.
+//!
 //! # The contract
 //!
 //! A connection begins as a [`target::Incoming`]; when its login is complete it becomes a [`target::Target`], which is
 //! driven like this: **after any call on it, drain `poll_event`, `transmit` every connection, and re-arm a timer for
-//! `poll_timeout`. The order does not matter, and doing it too often is harmless.**
+//! `poll_timeout`. The order does not matter, and doing it too often is harmless.** That a transmitter was emptied
+//! counts as a call: a session that waited for room goes on with the next `transmit` and `receive`.
 //!
 //! The bytes of a connection go through two halves that know no protocol state: [`link::Receiver`] says where the
 //! next read may land, [`link::Transmitter`] is a [`bytes::Buf`] to be written.
@@ -123,6 +132,7 @@
 //!                         next = service.finish(&mut target, &unit, work.ticket, outcome);
 //!                     }
 //!                 }
+//!                 // A server with several sessions resets units and aborts over all of them: see `simple::Host`.
 //!                 Handled::Other(Event::TaskManagement(tmf)) => {
 //!                     target.answer_task_management(tmf.request, TaskManagementResult::NotSupported)?;
 //!                 }
@@ -138,6 +148,7 @@
 //!         }
 //!         target.transmit(clock(), conn, &mut tx);
 //!         write(&mut stream, &mut tx)?;
+//!         // Only now: the answer to what was wrong has been sent.
 //!         received?;
 //!         // A real adapter waits for the socket and for `poll_timeout` together.
 //!         if target.poll_timeout().is_some_and(|at| at <= clock()) {

@@ -317,7 +317,7 @@ fn the_target_declares_once_and_proposes_nothing() {
     }
 }
 
-// covers: 7143-6.3-12 7143-6.3-13 7143-13.4-2 7143-13.5-2 7143-13.26.1-2 7143-6.2-12 7143-6.2-11 7143-7.12-1
+// covers: 7143-6.3-12 7143-6.3-13 7143-13.26.1-2 7143-6.2-12 7143-6.2-11 7143-7.12-1
 #[test]
 fn keys_out_of_place_are_initiator_errors() {
     let table = [
@@ -344,9 +344,12 @@ fn keys_out_of_place_are_initiator_errors() {
         assert_eq!(Conversation::new(open()).status_of(text), 0x0200, "{text}");
     }
     // In a later request of the same login.
-    for again in ["InitialR2T=Yes", NAMES, "SessionType=Normal", "TargetName=iqn.2024-01.com.example:disk"] {
+    let other_names = NAMES.replace("host", "guest");
+    for again in
+        ["InitialR2T=Yes", &other_names, "SessionType=Discovery", "TargetName=iqn.2024-01.com.example:tape"]
+    {
         let mut c = Conversation::new(open());
-        c.ask(OPERATIONAL, None, &format!("{NAMES} InitialR2T=Yes"));
+        c.ask(OPERATIONAL, None, &format!("{NAMES} SessionType=Normal InitialR2T=Yes"));
         assert_eq!(c.ask(OPERATIONAL, None, again).header.status.0, 0x0200, "{again}");
         c.assert_failed(0x0200);
     }
@@ -354,6 +357,17 @@ fn keys_out_of_place_are_initiator_errors() {
     let mut c = Conversation::new(open());
     c.ask(SECURITY, OPERATIONAL, &format!("{NAMES} AuthMethod=None InitiatorAlias=a"));
     assert_eq!(c.ask(OPERATIONAL, None, "InitiatorAlias=b").header.status.0, 0x0200);
+}
+
+/// libiscsi with CHAP credentials, at a target that asks for none: it says who it is in both stages.
+#[test]
+fn names_may_be_said_again_in_the_next_stage() {
+    let mut c = Conversation::new(open());
+    let names = format!("{NAMES} SessionType=Normal");
+    let reply = c.ask(SECURITY, OPERATIONAL, &format!("{names} AuthMethod=CHAP,None"));
+    assert!(reply.text.contains("AuthMethod=None"), "{}", reply.text);
+    c.replies(OPERATIONAL, FULL, &format!("{names} HeaderDigest=None"));
+    assert!(c.ready && !c.incoming.is_closing());
 }
 
 // covers: 7143-12-1

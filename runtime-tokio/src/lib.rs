@@ -1,7 +1,25 @@
-//! iSCSI targets on tokio: storage back ends over the protocol core `iscsicore`.
+//! iSCSI targets on tokio: storage back ends over the protocol core [`iscsicore`].
 //!
-//! [`backend`] holds the trait that storage implements and the back ends that come with the crate; [`submit`]
-//! carries out what the disk asks for.
+//! [`Server`] serves disks: a builder, a listener, a session for each initiator, a graceful end. [`backend`] holds the
+//! trait that storage implements and the back ends that come with the crate; [`submit`] carries out what a disk asks
+//! for, for servers of another make.
+//!
+//! ```no_run
+//! use std::{sync::Arc, time::Duration};
+//! use iscsicore_tokio::{Server, backend::MemoryBackend};
+//!
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut builder = Server::builder();
+//! let unit = builder.disk("example-0", Arc::new(MemoryBackend::new(64 << 20)));
+//! builder.target("iqn.2026-01.dev.iscsicore:example", &[unit])?;
+//! let server = builder.serve("127.0.0.1:0".parse()?).await?;
+//! println!("serving on {}", server.addresses()[0]);
+//! for error in server.shutdown_within(Duration::from_secs(5)).await {
+//!     eprintln!("{error}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod backend;
 pub mod server;

@@ -1,9 +1,9 @@
 //! Checks of received pairs that need no more than the table: who, when, how often (RFC 7143 sections 6.2 and 6.3).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Failure;
-use super::keys::{self, KEYS, Key, Kind, Party, Stages, Use, constants};
+use super::keys::{self, KEYS, Key, Kind, Party, Stages, Use, constants, names};
 use super::negotiate::Leading;
 use crate::wire::Stage;
 
@@ -22,11 +22,23 @@ pub(crate) struct Item<'a> {
     pub(crate) value: &'a str,
 }
 
+/// What libiscsi, and so QEMU, says again in each stage.
+const REPEATED: [&str; 3] = [names::INITIATOR_NAME, names::TARGET_NAME, names::SESSION_TYPE];
+
 /// Which keys were received so far in a negotiation that allows each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    rows: BTreeSet<usize>,
+    /// The rows that were received, with the values of those in [`REPEATED`].
+    rows: BTreeMap<usize, Option<String>>,
     unknown: BTreeSet<String>,
+}
+
+/// Whether a key says anything new.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum News {
+    First,
+    /// The same name once more.
+    Repeated,
 }
 
 impl Seen {
@@ -34,16 +46,22 @@ impl Seen {
     ///
     /// # Errors
     ///
-    /// It was received before, or there are too many that nobody knows.
-    pub(crate) fn note(&mut self, item: &Item<'_>) -> Result<(), Failure> {
+    /// It was received before, and is not the same declaration again; or there are too many that nobody knows.
+    pub(crate) fn note(&mut self, item: &Item<'_>) -> Result<News, Failure> {
         let new = match item.key {
-            Some((row, _)) => self.rows.insert(row),
+            Some((row, key)) => {
+                let declared = REPEATED.contains(&key.name).then(|| item.value.to_owned());
+                if declared.is_some() && self.rows.get(&row) == Some(&declared) {
+                    return Ok(News::Repeated);
+                }
+                self.rows.insert(row, declared).is_none()
+            }
             None if self.unknown.len() == MAX_UNKNOWN => {
                 return Err(Failure::initiator("too many unknown keys"));
             }
             None => self.unknown.insert(item.name.to_owned()),
         };
-        if new { Ok(()) } else { Err(Failure::initiator(format!("{} was sent twice", item.name))) }
+        if new { Ok(News::First) } else { Err(Failure::initiator(format!("{} was sent twice", item.name))) }
     }
 }
 
@@ -106,8 +124,13 @@ pub(crate) fn login_items<'a>(
         if !item.key.is_some_and(|(row, _)| is_proposed(row)) {
             expect_proposal(&item)?;
         }
-        seen.note(&item)?;
-        items.push(item);
+        match seen.note(&item)? {
+            News::First => items.push(item),
+            News::Repeated if pairs.iter().filter(|(n, _)| n == name).count() > 1 => {
+                return Err(Failure::initiator(format!("{name} was sent twice")));
+            }
+            News::Repeated => {}
+        }
     }
     Ok(items)
 }

@@ -63,10 +63,11 @@ pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, seed
     let Some((login, seat)) = negotiated else { return };
     if let Some(session) = login.take_seat(seat).await {
         let hello = session.target.hello();
-        let (initiator, target) = (hello.initiator.clone(), hello.target.clone());
-        tracing::info!(%peer, ?initiator, ?target, session = session.target.tsih().0, "session opened");
+        let (initiator, target_name) = (hello.initiator.clone(), hello.target.clone());
+        let session_id = session.target.tsih().0;
+        tracing::info!(%peer, initiator, target_name, session_id, "session opened");
         let reason = session.run().await;
-        tracing::info!(%peer, ?initiator, ?target, ?reason, "session ended");
+        tracing::info!(%peer, initiator, target_name, session_id, ?reason, "session ended");
     }
 }
 
@@ -133,9 +134,10 @@ impl Login {
             (None, None) => String::new(),
         };
         let hello = self.incoming.hello();
-        let (initiator, target) =
+        let (initiator, target_name) =
             (hello.map(|h| h.initiator.as_str()), hello.and_then(|h| h.target.as_deref()));
-        tracing::warn!(peer = %self.peer, ?initiator, ?target, status, ?why, "login refused");
+        // The reason may quote the peer: it is escaped.
+        tracing::warn!(peer = %self.peer, initiator, target_name, status, ?why, "login refused");
     }
 
     /// Waits for bytes until the login's time is up. Returns whether there is anything to go on with.

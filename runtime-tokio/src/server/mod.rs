@@ -1,21 +1,4 @@
 //! An iSCSI target server on tokio.
-//!
-//! ```no_run
-//! use std::{sync::Arc, time::Duration};
-//! use iscsicore_tokio::{Server, backend::MemoryBackend};
-//!
-//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut builder = Server::builder();
-//! let unit = builder.disk("example-0", Arc::new(MemoryBackend::new(64 << 20)));
-//! builder.target("iqn.2026-01.dev.iscsicore:example", &[unit])?;
-//! let server = builder.serve("127.0.0.1:0".parse()?).await?;
-//! println!("serving on {}", server.addresses()[0]);
-//! for error in server.shutdown_within(Duration::from_secs(5)).await {
-//!     eprintln!("{error}");
-//! }
-//! # Ok(())
-//! # }
-//! ```
 
 mod builder;
 mod hub;
