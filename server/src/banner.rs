@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use iscsicore::node::{ChapRules, Initiators, LunMap, TargetConfig, UnitAccess};
+use iscsicore::node::{ChapAccount, ChapRules, Initiators, IscsiName, LunMap, TargetConfig, UnitAccess};
 
 use crate::config::{Backing, Config, Unit};
+use crate::identity;
 use crate::size::Size;
 
 /// Lists what is served, as `--check-config` prints it.
@@ -28,19 +29,68 @@ pub(crate) fn banner(config: &Config) -> String {
     let Some(target) = config.node.targets.first() else { return out };
     let Some(portal) = target.groups.iter().flat_map(|g| &g.portals).next() else { return out };
     let at = connectable(portal.address);
-    let (name, lun) = (&target.name, first_lun(target));
+    let name = &target.name;
+    let (account, initiator) = allowed(target);
     out.push_str("\ntry it:\n");
-    if let Some(account) = target.access.chap.as_ref().and_then(|c| c.accounts.first()) {
+    if let Some(account) = account {
         let user = quoted(&account.account.name);
         let _ = writeln!(out, "  export LIBISCSI_CHAP_USERNAME={user} LIBISCSI_CHAP_PASSWORD=..");
     }
-    let _ = writeln!(out, "  iscsi-ls -s iscsi://{at}");
-    if let Some(lun) = lun {
-        let _ = writeln!(out, "  qemu-img info iscsi://{at}/{name}/{lun}");
+    let who = initiator.map_or_else(String::new, |initiator| format!("-i {} ", quoted(initiator.as_str())));
+    let _ = writeln!(out, "  iscsi-ls {who}-s iscsi://{at}");
+    let _ = match (first_lun(target, initiator), initiator) {
+        (None, _) => Ok(()),
+        (Some(lun), None) => writeln!(out, "  qemu-img info iscsi://{at}/{name}/{lun}"),
+        (Some(lun), Some(initiator)) => {
+            let mut options = format!(
+                "driver=raw,file.driver=iscsi,file.transport=tcp,file.portal={at},file.target={name},file.lun={lun},\
+                 file.initiator-name={initiator}"
+            );
+            let mut object = "";
+            if let Some(account) = account {
+                // A URL takes the account from the environment, options do not.
+                let user = account.account.name.replace(',', ",,");
+                let _ = write!(options, ",file.user={user},file.password-secret=chap");
+                object = "--object \"secret,id=chap,data=$LIBISCSI_CHAP_PASSWORD\" ";
+            }
+            writeln!(out, "  qemu-img info {object}--image-opts {}", quoted(&options))
+        }
+    };
+    if let Some(initiator) = initiator {
+        let _ =
+            writeln!(out, "  # iscsiadm: /etc/iscsi/initiatorname.iscsi must say InitiatorName={initiator}");
     }
     let _ = writeln!(out, "  iscsiadm -m discovery -t sendtargets -p {at}");
+    if account.is_some() {
+        out.push_str(
+            "  # iscsiadm: CHAP is set with -o update -n node.session.auth.{authmethod,username,password} -v ..\n",
+        );
+    }
     let _ = writeln!(out, "  iscsiadm -m node -T {name} -p {at} --login");
     out
+}
+
+/// An account that opens a target, and the name of an initiator that may use it; none when any may.
+fn allowed(target: &TargetConfig) -> (Option<&ChapAccount>, Option<&IscsiName>) {
+    let accounts = target.access.chap.iter().flat_map(|chap| &chap.accounts);
+    let mut pairs = accounts.flat_map(|account| {
+        let names: Vec<_> = match (&target.access.initiators, &account.initiators) {
+            (Initiators::Any, Initiators::Any) => vec![None],
+            (Initiators::Only(names), Initiators::Any) | (Initiators::Any, Initiators::Only(names)) => {
+                names.iter().map(Some).collect()
+            }
+            (Initiators::Only(all), Initiators::Only(own)) => all.intersection(own).map(Some).collect(),
+        };
+        names.into_iter().map(move |name| (Some(account), name))
+    });
+    pairs.next().unwrap_or_else(|| {
+        let account = target.access.chap.as_ref().and_then(|chap| chap.accounts.first());
+        let name = match &target.access.initiators {
+            Initiators::Any => None,
+            Initiators::Only(names) => names.first(),
+        };
+        (account, name)
+    })
 }
 
 fn describe_target(config: &Config, target: &TargetConfig, out: &mut String) {
@@ -105,7 +155,7 @@ fn describe_identity(unit: &Unit) -> String {
         Backing::File(_) => "to be assigned at first start",
         Backing::Memory => "new at each start",
     };
-    match (&unit.serial, unit.naa.map(|naa| naa.name_string())) {
+    match (&unit.serial, unit.naa.as_ref().map(identity::naa_name)) {
         (Some(serial), Some(naa)) => format!("serial {serial}, {naa}"),
         (Some(serial), None) => format!("serial {serial}, naa {later}"),
         (None, Some(naa)) => format!("serial {later}, {naa}"),
@@ -117,8 +167,10 @@ fn users(chap: &ChapRules) -> String {
     chap.accounts.iter().map(|a| a.account.name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn first_lun(target: &TargetConfig) -> Option<u16> {
-    target.luns.iter().next().and_then(|(lun, _)| lun.number())
+/// The first LUN that an initiator sees.
+fn first_lun(target: &TargetConfig, initiator: Option<&IscsiName>) -> Option<u16> {
+    let luns = initiator.and_then(|name| target.luns_for.get(name)).unwrap_or(&target.luns);
+    luns.iter().next().and_then(|(lun, _)| lun.number())
 }
 
 /// An address to connect to on this machine.
@@ -132,7 +184,7 @@ fn connectable(address: SocketAddr) -> SocketAddr {
 
 /// A word for a shell.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:@,=/".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -148,6 +200,7 @@ mod tests {
     fn words_for_a_shell() {
         assert_eq!(quoted("alice"), "alice");
         assert_eq!(quoted("al ice"), "'al ice'");
+        assert_eq!(quoted("$al"), "'$al'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 

@@ -13,7 +13,7 @@ use crate::size;
 /// Without arguments it serves one disk of 1 GiB, the file ./iscsicored-data/disk0.img, to this machine, as target
 /// iqn.2026-01.dev.iscsicore:disk0 on 127.0.0.1:3260.
 #[derive(Parser, Debug, PartialEq, Eq)]
-#[command(version, about, after_long_help = EXAMPLES, after_help = "Use --help for examples and exit codes.")]
+#[command(version, about, after_long_help = EXAMPLES, after_help = "Use --help for examples, signals and exit codes.")]
 pub(crate) struct Args {
     /// Serve what this TOML file says
     #[arg(long, short, value_name = "FILE")]
@@ -32,11 +32,12 @@ pub(crate) struct Args {
     #[arg(long, short, value_name = "PATH[:SIZE]", value_parser = disk, conflicts_with = "config")]
     pub(crate) disk: Vec<Disk>,
 
-    /// How log lines look
+    /// How log lines look [default: text, or what the file says]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
 
-    /// What is logged: error, warn, info, debug, trace, or a filter such as info,iscsicore=debug
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,iscsicore=debug [default: info, or what the
+    /// file says]
     #[arg(long, value_name = "FILTER")]
     pub(crate) log: Option<String>,
 }
@@ -61,6 +62,10 @@ Examples:
       a block device as LUN 0 and memory as LUN 1, to the whole network
   iscsicored --config /etc/iscsicored.toml --check-config
       is this file right, and what would it serve?
+
+Signals:
+  SIGINT, SIGTERM and SIGHUP end the server: initiators are asked to log out, and the disks are flushed. A configuration
+  is not read again while it runs; to change it, start the server anew.
 
 Exit codes:
   0  ended as asked (SIGINT, SIGTERM, SIGHUP; --help, --version; a good --check-config)

@@ -25,8 +25,8 @@ pub(crate) fn start(log: &Log) -> Result<(), String> {
 
 /// Says why the server ends: in the log if that lets errors through, and in any case somewhere.
 pub(crate) fn last_words(problem: &str) {
-    if tracing::enabled!(tracing::Level::ERROR) {
-        tracing::error!("{problem}");
+    if tracing::enabled!(target: "iscsicored", tracing::Level::ERROR) {
+        tracing::error!(target: "iscsicored", "{problem}");
     } else {
         crate::output::complain(&format!("iscsicored: {problem}"));
     }

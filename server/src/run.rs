@@ -96,7 +96,11 @@ pub(crate) fn run(mut config: Config) -> Result<(), Error> {
             return Err(error);
         }
     };
-    errors.into_iter().next().map_or(Ok(()), |error| Err(Error::Flush(error)))
+    if let Some(error) = errors.into_iter().next() {
+        return Err(Error::Flush(error));
+    }
+    tracing::info!(disks = backends.len(), "all disks flushed, ended");
+    Ok(())
 }
 
 /// Serves to the end; returns what went wrong then, or nothing when it was cut short.
@@ -117,7 +121,7 @@ async fn serve(
     let addresses: Vec<_> = server.addresses().iter().map(ToString::to_string).collect();
     // Scripts wait for the last line. A full or closed output is no reason to end.
     let _ = output::print(&format!("{greeting}\nlistening on {}\n", addresses.join(" ")));
-    tracing::info!(?addresses, "serving");
+    tracing::info!(addresses = %addresses.join(" "), "serving");
     signals.wait().await;
     tracing::info!("ending");
     Ok(ending::end(server, async || signals.wait().await).await)

@@ -56,13 +56,17 @@ fn wrong_usage_ends_with_code_2_and_questions_with_0() {
         (&["--config", "/does/not/exist.toml"], 2),
         (&["--check-config", "--disk", "does-not-exist.img"], 2),
         (&["--check-config", "--log", "a=b=c"], 2),
+        (&["--check-config", "--log", "loud"], 2),
         (&["--version"], 0),
         (&["--help"], 0),
         (&["--check-config", "--disk", "memory:1M"], 0),
     ] {
         assert_eq!(run(arguments).status.code(), Some(code), "{arguments:?}");
     }
-    assert!(text(&run(&["--help"]).stdout).contains("Exit codes:"));
+    let help = run(&["--help"]);
+    for part in ["Exit codes:", "[default: info", "[default: text", "SIGHUP end the server"] {
+        assert!(text(&help.stdout).contains(part), "{part}");
+    }
 }
 
 // Goal: the server takes connections once it says so, ends with code 0 when asked to, and lets nobody serve the same file
@@ -191,6 +195,7 @@ fn everything_in_the_log_has_its_form() {
     );
     let last = lines.last().unwrap();
     assert!(last.contains("\"ERROR\"") && last.contains("portal 192.0.2.1:0: cannot listen"), "{last}");
+    assert!(last.contains("\"target\":\"iscsicored\""), "{last}");
     let silent = run(&[&log[..], &["--log", "off"]].concat());
     assert!(text(&silent.stderr).starts_with("iscsicored: portal 192.0.2.1:0"), "{}", text(&silent.stderr));
 }
@@ -236,6 +241,8 @@ fn repeated_signals_under_load_end_it_well() {
     let (code, log, lasted) = end_under_load(&[("TERM", 0), ("INT", 200), ("TERM", 200)]);
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("ending already") && !log.contains("cut short by"), "{log}");
+    assert!(log.lines().last().is_some_and(|l| l.ends_with("all disks flushed, ended disks=1")), "{log}");
+    assert!(log.contains("serving addresses=127.0.0.1:"), "{log}");
     assert!(lasted >= Duration::from_secs(4), "{lasted:?}");
 }
 
@@ -246,6 +253,7 @@ fn a_late_second_signal_under_load_hurries_it() {
     let (code, log, _) = end_under_load(&[("TERM", 0), ("TERM", 3300)]);
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("cut short by another signal"), "{log}");
+    assert!(log.lines().last().is_some_and(|l| l.ends_with("all disks flushed, ended disks=1")), "{log}");
 }
 
 /// Sends signals, each so many milliseconds after the one before, to a server that is being written to; verifies that

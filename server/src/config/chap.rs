@@ -46,7 +46,7 @@ pub(super) fn read(mut chap: Section<'_>, base: &Path, exposed: bool, d: &mut Di
         }
     }
     let mutual = chap.section("mutual", d).and_then(|mut section| {
-        let account = name_and_secret(&mut section, &rules, d);
+        let account = name_and_secret(&mut section, &rules, true, d);
         section.finish(d);
         account
     });
@@ -74,6 +74,10 @@ pub(super) fn initiators(value: &Value<'_>, d: &mut Diagnostics) -> Initiators {
 /// Reads one initiator name.
 pub(super) fn initiator(item: &Value<'_>, d: &mut Diagnostics) -> Option<IscsiName> {
     let text = item.string(d)?;
+    if text.contains(['*', '?']) {
+        item.wrong(format!("{text:?}: there are no wildcards in names; list each name"), d);
+        return None;
+    }
     if let Err(why) = IscsiName::parse(text) {
         match IscsiName::received(text) {
             // Such names are in use; the rule works when the initiator sends it just so.
@@ -93,7 +97,7 @@ fn read_account(
     d: &mut Diagnostics,
 ) -> Option<ChapAccount> {
     let initiators = section.get("initiators").map_or(Initiators::Any, |v| initiators(&v, d));
-    let account = name_and_secret(&mut section, rules, d);
+    let account = name_and_secret(&mut section, rules, false, d);
     let (span, key) = (section.span.clone(), section.key("name"));
     section.finish(d);
     let account = account?;
@@ -107,6 +111,7 @@ fn read_account(
 fn name_and_secret(
     section: &mut Section<'_>,
     rules: &SecretRules<'_>,
+    own: bool,
     d: &mut Diagnostics,
 ) -> Option<Account> {
     let name = section.required("name", "write the CHAP name", d);
@@ -118,11 +123,18 @@ fn name_and_secret(
         }
         fits.then(|| name.to_owned())
     });
-    let secret = secret(section, rules, d);
-    Some(Account { name: name?, secret: secret? })
+    let (secret, value) = secret(section, rules, d)?;
+    let account = Account { name: name?, secret };
+    d.place_account(&account, own, &value.span, &value.path);
+    Some(account)
 }
 
-fn secret(section: &mut Section<'_>, rules: &SecretRules<'_>, d: &mut Diagnostics) -> Option<Secret> {
+/// The secret of an account, and the value that it comes from.
+fn secret<'a>(
+    section: &mut Section<'a>,
+    rules: &SecretRules<'_>,
+    d: &mut Diagnostics,
+) -> Option<(Secret, Value<'a>)> {
     let (inline, file) = (section.get("secret"), section.get("secret_file"));
     let (value, bytes) = match (inline, file) {
         (Some(value), None) => {
@@ -165,13 +177,13 @@ fn secret(section: &mut Section<'_>, rules: &SecretRules<'_>, d: &mut Diagnostic
             value.wrong(format!("{message}; {remedy}"), d);
         }
     }
-    Some(Secret::new(bytes))
+    Some((Secret::new(bytes), value))
 }
 
 /// A secret is the file's bytes but for one line end after them.
 fn secret_from_file(value: &Value<'_>, base: &Path, d: &mut Diagnostics) -> Option<Vec<u8>> {
     let path = base.join(value.string(d)?);
-    let mut bytes = match fs::read(&path) {
+    let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) => {
             value.wrong(
@@ -186,13 +198,12 @@ fn secret_from_file(value: &Value<'_>, base: &Path, d: &mut Diagnostics) -> Opti
         let message = format!("everybody on this machine can read {shown}; run chmod 600 {shown}");
         d.warn(Some(&value.span), &value.path, message);
     }
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    Some(bytes)
+    Some(without_line_end(&bytes).to_vec())
+}
+
+/// Drops one line end, as editors of any system write it.
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\r\n").or(bytes.strip_suffix(b"\n")).unwrap_or(bytes)
 }
 
 /// Whether others than owner and group can read a file.
@@ -206,4 +217,26 @@ pub(super) fn is_exposed(path: &Path) -> bool {
 #[cfg(not(unix))]
 pub(super) fn is_exposed(_path: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_end_is_dropped() {
+        for (file, want) in [
+            ("secret", "secret"),
+            ("secret\n", "secret"),
+            ("secret\r\n", "secret"),
+            ("secret\r\n\r\n", "secret\r\n"),
+            ("secret\n\n", "secret\n"),
+            ("secret\r", "secret\r"),
+            (" secret \n", " secret "),
+            ("\r\n", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_line_end(file.as_bytes()), want.as_bytes(), "{file:?}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use iscsicore::login::Account;
+
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Diagnostic {
@@ -29,6 +31,17 @@ pub(crate) struct Diagnostics {
     lines: Vec<usize>,
     text: String,
     found: Vec<Diagnostic>,
+    accounts: Vec<PlacedAccount>,
+}
+
+/// A CHAP account, and where its secret stands.
+#[derive(Debug)]
+struct PlacedAccount {
+    account: Account,
+    /// Whether it is one of a target.
+    own: bool,
+    span: Range<usize>,
+    key: String,
 }
 
 impl Diagnostics {
@@ -36,7 +49,13 @@ impl Diagnostics {
     pub(crate) fn new(file: impl Into<String>, text: &str) -> Self {
         let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts).collect();
-        Diagnostics { file: file.into(), lines, text: text.to_owned(), found: Vec::new() }
+        Diagnostics {
+            file: file.into(),
+            lines,
+            text: text.to_owned(),
+            found: Vec::new(),
+            accounts: Vec::new(),
+        }
     }
 
     /// Notes a mistake.
@@ -52,6 +71,27 @@ impl Diagnostics {
     /// Notes a mistake that has no place.
     pub(crate) fn error_anywhere(&mut self, key: &str, message: impl Into<String>) {
         self.push(Severity::Error, None, key, message.into());
+    }
+
+    /// Remembers where the secret of an account stands; `own` says that it is one of a target.
+    pub(crate) fn place_account(&mut self, account: &Account, own: bool, span: &Range<usize>, key: &str) {
+        let account = account.clone();
+        self.accounts.push(PlacedAccount { account, own, span: span.clone(), key: key.to_owned() });
+    }
+
+    /// Notes that the account `theirs` of initiators has the secret of the target's own account `own`.
+    pub(crate) fn shared_secret(&mut self, theirs: &str, own: &str, message: &str) {
+        let is = |placed: &PlacedAccount, own, name| placed.own == own && placed.account.name == name;
+        let place = self.accounts.iter().find(|placed| {
+            let shares = |other: &PlacedAccount| other.account.secret == placed.account.secret;
+            is(placed, true, own)
+                && self.accounts.iter().any(|other| is(other, false, theirs) && shares(other))
+        });
+        let message = format!("{message}; write a different secret here");
+        match place.map(|placed| (placed.span.clone(), placed.key.clone())) {
+            Some((span, key)) => self.error(&span, &key, message),
+            None => self.error_anywhere("", message),
+        }
     }
 
     /// The mistakes and the warnings, each in the order of the file.

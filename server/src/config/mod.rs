@@ -9,13 +9,16 @@ mod reader;
 mod target;
 mod unit;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use iscsicore::Limits;
 use iscsicore::node::{
-    Initiators, IscsiName, LunMap, NodeConfig, NodeLimits, PortalGroup, TargetConfig, UnitAccess,
+    ConfigError, Initiators, IscsiName, LunMap, NodeConfig, NodeLimits, PortalGroup, TargetConfig, UnitAccess,
 };
+
+use tracing_subscriber::filter::LevelFilter;
 
 pub(crate) use diagnostic::Diagnostic;
 pub(crate) use unit::{Backing, Disk, Unit, rest};
@@ -33,6 +36,8 @@ pub(crate) const DEFAULT_TARGET: &str = "iqn.2026-01.dev.iscsicore:disk0";
 const DEFAULT_DATA_DIR: &str = "iscsicored-data";
 const DEFAULT_DISK: &str = "disk0.img";
 const DEFAULT_SIZE: u64 = 1 << 30;
+/// What to write in place of a log filter that cannot be read.
+const LOG_REMEDY: &str = "write error, warn, info, debug or trace, or a filter such as info,iscsicore=debug";
 
 /// Everything that the server needs to know, checked.
 #[derive(Debug)]
@@ -154,6 +159,7 @@ fn from_command_line(args: &Args) -> Loaded {
     }
     if let Some(target) = node.targets.first() {
         warn_if_open(target, None, &mut d);
+        warn_if_twice(target, &units, None, &mut d);
     }
     let config = Config {
         node,
@@ -171,7 +177,12 @@ fn from_command_line(args: &Args) -> Loaded {
 fn finish(config: Option<Config>, mut d: Diagnostics) -> Loaded {
     if let Some(config) = config.as_ref().filter(|_| !d.has_errors()) {
         for problem in config.node.problems() {
-            d.error_anywhere("", problem.to_string());
+            match &problem {
+                ConfigError::SharedSecret { initiator, target } => {
+                    d.shared_secret(initiator, target, &problem.to_string());
+                }
+                _ => d.error_anywhere("", problem.to_string()),
+            }
         }
         warn_of_memory(config, machine::memory(), &mut d);
     }
@@ -192,6 +203,38 @@ fn warn_of_memory(config: &Config, there_is: Option<u64>, d: &mut Diagnostics) {
             Size(there_is >> 20 << 20)
         );
         d.warn(None, "", message);
+    }
+}
+
+/// A disk under two numbers of one target is two disks to many an initiator, which then overwrite each other's data.
+fn warn_if_twice(
+    target: &TargetConfig,
+    units: &Units,
+    span: Option<&std::ops::Range<usize>>,
+    d: &mut Diagnostics,
+) {
+    let mut said = BTreeSet::new();
+    for luns in std::iter::once(&target.luns).chain(target.luns_for.values()) {
+        let mut by_unit: BTreeMap<u32, (Vec<u16>, bool)> = BTreeMap::new();
+        for (lun, mapped) in luns.iter() {
+            let (numbers, written) = by_unit.entry(mapped.unit.0).or_default();
+            numbers.extend(lun.number());
+            *written |= mapped.access == UnitAccess::ReadWrite;
+        }
+        by_unit.retain(|_, (numbers, written)| numbers.len() > 1 && *written);
+        for (unit, (numbers, _)) in by_unit {
+            if !said.insert((unit, numbers.clone())) {
+                continue;
+            }
+            let numbers: Vec<_> = numbers.iter().map(|number| format!("LUN {number}")).collect();
+            let message = format!(
+                "{} is {} of target {}; an initiator that takes them for several disks destroys the data, so keep one",
+                units.name(unit),
+                numbers.join(" and "),
+                target.name
+            );
+            d.warn(span, "", message);
+        }
     }
 }
 
@@ -227,13 +270,16 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "write an IP address such as 0.0.0.0, 192.0.2.1:3260 or [::1]:3260")
 }
 
-/// Whether the log filter can be read.
+/// Whether the log filter can be read, and lets through what its writer meant.
 fn check_filter(filter: &str) -> Result<(), String> {
+    // To the library a word that is no level is a module, and with nothing else in the filter all others are silent.
+    let is_wrong = |part: &str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
+    if let Some(word) = filter.split(',').map(str::trim).find(|part| is_wrong(part)) {
+        return Err(format!("{word:?} is not a level; {LOG_REMEDY}"));
+    }
     match tracing_subscriber::EnvFilter::try_new(filter) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            Err(format!("{filter:?} is not a log filter ({error}); write info or info,iscsicore=debug"))
-        }
+        Err(error) => Err(format!("{filter:?} is not a log filter ({error}); {LOG_REMEDY}")),
     }
 }
 

@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostics;
 use super::file::NamedPortal;
 use super::reader::{Section, Value};
 use super::unit::{Disk, UnitProblem, UnitSpec, Units};
-use super::{chap, warn_if_open};
+use super::{chap, warn_if_open, warn_if_twice};
 use crate::identity;
 
 /// What all targets of a file share.
@@ -76,6 +76,7 @@ pub(super) fn read(
     }
     read_luns(&mut section, &mut target, context, units, d);
     warn_if_open(&target, Some(&section.span), d);
+    warn_if_twice(&target, units, Some(&section.span), d);
     section.finish(d);
     name.map(|_| target)
 }

@@ -40,7 +40,19 @@ fn a_secret_for_both_directions_is_a_mistake() {
     let chap = "[target.chap]\naccounts = [{ name = \"u\", secret = \"the same secret\" }]\nmutual = { name = \"t\", secret = \"the same secret\" }\n";
     assert_eq!(
         errors(&format!("{TARGET}{chap}{LUN}")),
-        ["iscsicored.toml: the secret of CHAP account \"u\" is also that of the target's own account \"t\""]
+        [
+            "iscsicored.toml:5:33: target.chap.mutual.secret: the secret of CHAP account \"u\" is also that of the target's own account \"t\"; write a different secret here"
+        ]
+    );
+    // The place is that of the secret, not of a namesake with another one, and in discovery too.
+    let other = "[[target]]\nname = \"iqn.2026-01.com.example:u\"\n[target.chap]\naccounts = [{ name = \"v\", secret = \"one more secret\" }]\nmutual = { name = \"t\", secret = \"no shared secret\" }\n";
+    let discovery = "[discovery.chap]\naccounts = [{ name = \"u\", secret = \"the own secret\" }]\n";
+    let own = chap.replace("\"t\", secret = \"the same", "\"t\", secret = \"the own");
+    let said = errors(&format!("{other}{LUN}{TARGET}{own}{LUN}{discovery}"));
+    assert!(
+        said.len() == 1
+            && said[0].starts_with("iscsicored.toml:14:33: target.chap.mutual.secret: the secret of CHAP"),
+        "{said:?}"
     );
 }
 
@@ -204,6 +216,71 @@ try it:
             env!("CARGO_PKG_VERSION")
         )
     );
+}
+
+// Goal: the commands to try pass the rules of the target. Method: rules on names, on accounts, and on both.
+#[test]
+fn what_to_try_names_an_initiator_that_may() {
+    let tried = |rules: &str| {
+        let banner = banner::banner(&good(&format!("{TARGET}{rules}{LUN}")));
+        banner.split_once("try it:\n").unwrap().1.to_owned()
+    };
+    let access =
+        "[target.access]\ninitiators = [\"iqn.2026-01.com.example:a\", \"iqn.2026-01.com.example:b\"]\n";
+    let t = "iqn.2026-01.com.example:t";
+    assert_eq!(
+        tried(access),
+        format!(
+            "  iscsi-ls -i iqn.2026-01.com.example:a -s iscsi://127.0.0.1:3260
+  qemu-img info --image-opts driver=raw,file.driver=iscsi,file.transport=tcp,file.portal=127.0.0.1:3260,file.target={t},file.lun=0,file.initiator-name=iqn.2026-01.com.example:a
+  # iscsiadm: /etc/iscsi/initiatorname.iscsi must say InitiatorName=iqn.2026-01.com.example:a
+  iscsiadm -m discovery -t sendtargets -p 127.0.0.1:3260
+  iscsiadm -m node -T {t} -p 127.0.0.1:3260 --login
+"
+        )
+    );
+    let account = |more: &str| {
+        format!("[target.chap]\naccounts = [{{ name = \"u\", secret = \"long enough one\"{more} }}]\n")
+    };
+    let with_chap = tried(&account(""));
+    assert!(with_chap.contains("USERNAME=u ") && with_chap.contains("node.session.auth."), "{with_chap}");
+    assert!(!with_chap.contains(" -i ") && !with_chap.contains("initiator-name"), "{with_chap}");
+    let both = tried(&format!("{access}{}", account(", initiators = [\"iqn.2026-01.com.example:b\"]")));
+    assert!(
+        both.contains("-ls -i iqn.2026-01.com.example:b ")
+            && both.contains("--object \"secret,id=chap,data=$LIBISCSI_CHAP_PASSWORD\"")
+            && both.contains("name=iqn.2026-01.com.example:b,file.user=u,file.password-secret=chap\n"),
+        "{both}"
+    );
+}
+
+// Goal: a filter that would silence the log by a slip is a mistake. Method: words, alone and among good ones.
+#[test]
+fn a_word_in_the_log_filter_is_a_level() {
+    for good in [
+        "info",
+        "WARN",
+        "off",
+        "info,iscsicore=debug",
+        "iscsicore=debug",
+        "info,iscsicored::run=off",
+        "[a{b}]=info,warn",
+        "iscsicored[a],warn",
+    ] {
+        assert_eq!(check_filter(good), Ok(()), "{good}");
+    }
+    for (bad, word) in [
+        ("loud", "loud"),
+        ("info,loud", "loud"),
+        ("iscsicore=debug,inof", "inof"),
+        ("iscsicore", "iscsicore"),
+    ] {
+        let want = format!(
+            "{word:?} is not a level; write error, warn, info, debug or trace, or a filter such as info,iscsicore=debug"
+        );
+        assert_eq!(check_filter(bad), Err(want));
+    }
+    assert!(check_filter("iscsicore=loud").unwrap_err().contains("is not a log filter"));
 }
 
 #[test]

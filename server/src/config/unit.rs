@@ -1,6 +1,6 @@
 //! Logical units: what stands behind them, and under which identity.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -78,8 +78,10 @@ pub(crate) struct UnitProblem {
 pub(crate) struct Units {
     units: Vec<Unit>,
     by_path: BTreeMap<PathBuf, usize>,
-    serials: BTreeSet<String>,
-    naas: BTreeSet<Vec<u8>>,
+    /// Whose serial that is, as an index.
+    serials: BTreeMap<String, usize>,
+    /// Likewise.
+    naas: BTreeMap<Vec<u8>, usize>,
     /// Bytes of all disks in memory.
     memory: u64,
     notes: Vec<UnitProblem>,
@@ -153,6 +155,14 @@ impl Units {
         std::mem::take(&mut self.notes)
     }
 
+    /// What people know a unit by.
+    pub(super) fn name(&self, index: u32) -> String {
+        match self.units.get(index as usize).map(|unit| &unit.backing) {
+            Some(Backing::File(path)) => path.display().to_string(),
+            _ => "a disk in memory".to_owned(),
+        }
+    }
+
     /// The units, by their ids.
     pub(super) fn into_vec(self) -> Vec<Unit> {
         self.units
@@ -174,29 +184,51 @@ impl Units {
                 naa.get_or_insert(identity.naa);
             }
         }
-        let same_serial = serial.as_ref().filter(|serial| self.serials.contains(*serial));
-        let same_naa = naa.filter(|naa| self.naas.contains(naa.as_bytes()));
-        for (key, configured, taken) in [
-            ("serial", spec.serial.is_some(), same_serial.map(|serial| format!("{serial:?}"))),
-            ("naa", spec.naa.is_some(), same_naa.map(|naa| naa.name_string())),
-        ] {
-            let Some(taken) = taken else { continue };
+        let same_serial =
+            serial.as_ref().and_then(|serial| Some((format!("{serial:?}"), self.serials.get(serial)?)));
+        let same_naa = naa.and_then(|naa| Some((identity::naa_name(&naa), self.naas.get(naa.as_bytes())?)));
+        for (key, configured, taken) in
+            [("serial", spec.serial.is_some(), same_serial), ("naa", spec.naa.is_some(), same_naa)]
+        {
+            let Some((taken, &owner)) = taken else { continue };
             return Err(match backing {
-                Backing::File(path) if !configured => {
-                    let file = identity::file_for(path);
-                    let remedy = if file.exists() {
-                        format!("if this is a copy of that disk, delete {}", file.display())
-                    } else {
-                        "configure serial and naa".to_owned()
-                    };
-                    problem("path", format!("its {key} {taken} belongs to another disk; {remedy}"))
-                }
+                Backing::File(path) if !configured => problem("path", self.twins(path, owner, key, &taken)),
                 _ => problem(key, format!("{taken} belongs to another disk; write a different one")),
             });
         }
-        self.serials.extend(serial.clone());
-        self.naas.extend(naa.map(|naa| naa.as_bytes().to_vec()));
+        let index = self.units.len();
+        self.serials.extend(serial.clone().map(|serial| (serial, index)));
+        self.naas.extend(naa.map(|naa| (naa.as_bytes().to_vec(), index)));
         Ok((serial, naa))
+    }
+
+    /// Two disks show one identity, and nothing tells which of them it was made for: deleting that of the original would
+    /// take the disk from the initiators that know it.
+    fn twins(&self, path: &Path, owner: usize, key: &str, value: &str) -> String {
+        let this = path.display();
+        let other = match self.units.get(owner).map(|unit| &unit.backing) {
+            Some(Backing::File(other)) => other,
+            _ => {
+                return format!(
+                    "{this} and a disk in memory have the same {key}, {value}; configure another there"
+                );
+            }
+        };
+        let said = format!("{} and {this} have the same {key}, {value}", other.display());
+        // A file that says something else than the configuration is not to blame.
+        let is_kept = |path: &Path| {
+            let kept =
+                identity::look(&Backing::File(path.to_owned())).ok().flatten().map(|kept| kept.identity);
+            let same = kept.is_some_and(|kept| {
+                [format!("{:?}", kept.serial), identity::naa_name(&kept.naa)].contains(&value.to_owned())
+            });
+            same && identity::file_for(path).exists()
+        };
+        if is_kept(other) && is_kept(path) {
+            format!("{said}; delete the .id beside whichever is the copy, never that of the original")
+        } else {
+            format!("{said}; configure another serial and naa for whichever is the copy")
+        }
     }
 
     /// Bytes at the end that make no block are not served.
@@ -313,7 +345,11 @@ fn check_file(spec: &UnitSpec, len: u64) -> Result<(), UnitProblem> {
         // An empty file counts as one that is still to be made.
         Some(size) if size != len && len != 0 => {
             let problem_is = format!("{} is not the size of the file, {}", Size(size), Size(len));
-            let remedy = format!("leave size out, or change the file itself (truncate -s {size})");
+            let remedy = if size > len {
+                format!("leave size out, or make the file itself longer (truncate -s {size})")
+            } else {
+                "shrinking would destroy data; leave size out".to_owned()
+            };
             Err(problem("size", format!("{problem_is}; {remedy}")))
         }
         None if len < u64::from(spec.block_size) => {

@@ -49,7 +49,11 @@ fn each_mistake_in_a_path_has_its_message() {
             ("path = \".\"", "5:8: target.lun.path: . is a directory; name a file or a block device"),
             (
                 "path = \"Cargo.toml\"\nsize = 512",
-                "6:8: target.lun.size: 512 bytes is not the size of the file, LEN bytes; leave size out, or change the file itself (truncate -s 512)",
+                "6:8: target.lun.size: 512 bytes is not the size of the file, LEN bytes; shrinking would destroy data; leave size out",
+            ),
+            (
+                "path = \"Cargo.toml\"\nsize = \"1M\"",
+                "6:8: target.lun.size: 1 MiB is not the size of the file, LEN bytes; leave size out, or make the file itself longer (truncate -s 1048576)",
             ),
         ],
     );
@@ -177,7 +181,7 @@ fn bytes_that_make_no_block_are_named() {
 
 // Goal: a disk that was copied together with its identity is not served beside the original.
 #[test]
-fn a_copied_identity_is_a_mistake_that_names_its_file() {
+fn a_copied_identity_is_a_mistake_that_names_both_disks() {
     let dir = TempDir::new().unwrap();
     let [a, b] = ["a.img", "b.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
     for disk in [&a, &b] {
@@ -188,15 +192,62 @@ fn a_copied_identity_is_a_mistake_that_names_its_file() {
         "{TARGET}[[target.lun]]\nnumber = 0\npath = {a:?}\n[[target.lun]]\nnumber = 1\npath = {b:?}\n"
     );
     let want = format!(
-        "iscsicored.toml:8:8: target.lun.path: its serial \"s\" belongs to another disk; if this is a copy of that disk, delete {}.id",
+        "iscsicored.toml:8:8: target.lun.path: {} and {} have the same serial, \"s\"; delete the .id beside whichever is the copy, never that of the original",
+        a.display(),
         b.display()
     );
     assert_eq!(errors(&text), [want]);
     // What is configured wins, here over one half of what is kept and over both.
     let half = format!("{text}serial = \"t\"\n");
-    assert!(errors(&half)[0].contains("its naa naa.3000000000000001 belongs to another disk"));
+    assert!(errors(&half)[0].contains("b.img have the same naa, naa.3000000000000001; delete"));
     let units = good(&format!("{half}naa = \"3000000000000002\"\n")).units;
     assert_eq!(units.iter().map(|u| u.serial.as_deref()).collect::<Vec<_>>(), [Some("s"), Some("t")]);
+}
+
+// Goal: without a file of its own beside it, no deletion is advised. Method: one disk of which the identity is configured.
+#[test]
+fn an_identity_that_is_configured_elsewhere_is_changed_there() {
+    let dir = TempDir::new().unwrap();
+    let [a, b] = ["a.img", "b.img"].map(|name| dir.path().canonicalize().unwrap().join(name));
+    fs::write(&b, [0; 512]).unwrap();
+    fs::write(crate::identity::file_for(&b), "serial = \"s\"\nnaa = \"300000000000000A\"\n").unwrap();
+    let text = |first: &str| {
+        format!(
+            "{TARGET}[[target.lun]]\nnumber = 0\n{first}\nsize = 512\nnaa = \"300000000000000a\"\n[[target.lun]]\nnumber = 1\npath = {b:?}\n"
+        )
+    };
+    let said = errors(&text(&format!("path = {a:?}")));
+    assert!(said[0].ends_with("b.img have the same naa, naa.300000000000000a; configure another serial and naa for whichever is the copy"), "{said:?}");
+    // Nor when there is one, but of another identity.
+    fs::write(&a, [0; 512]).unwrap();
+    fs::write(crate::identity::file_for(&a), "serial = \"t\"\nnaa = \"300000000000000B\"\n").unwrap();
+    assert_eq!(errors(&text(&format!("path = {a:?}"))), said);
+    let said = errors(&text("memory = true"));
+    assert!(
+        said[0].ends_with(
+            "b.img and a disk in memory have the same naa, naa.300000000000000a; configure another there"
+        ),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn one_disk_as_two_luns_of_a_target_is_a_warning() {
+    let lun = |number: u16, rest: &str| {
+        format!("[[target.lun]]\nnumber = {number}\npath = \"f\"\nsize = 512\n{rest}")
+    };
+    let twice = |first: &str, second: &str| warnings(&format!("{TARGET}{}{}", lun(0, first), lun(1, second)));
+    let want = "iscsicored.toml:1:1: warning: f is LUN 0 and LUN 1 of target iqn.2026-01.com.example:t; an initiator that takes them for several disks destroys the data, so keep one";
+    assert_eq!(twice("", ""), [want]);
+    assert_eq!(twice("read_only = true\n", ""), [want]);
+    assert_eq!(twice("read_only = true\n", "read_only = true\n"), [""; 0], "nobody writes");
+    let other = "[[target]]\nname = \"iqn.2026-01.com.example:u\"\n";
+    assert_eq!(warnings(&format!("{TARGET}{}{other}{}", lun(0, ""), lun(1, ""))), [""; 0], "two targets");
+    let to = |host: char| format!("initiators = [\"iqn.2026-01.com.example:{host}\"]\n");
+    assert_eq!(twice(&to('a'), &to('b')), [""; 0], "each initiator sees one");
+    let line = ["iscsicored", "--disk", "f:512", "--disk", "./f:512"];
+    let said = load(&Args::parse_from(line)).warnings;
+    assert!(said.len() == 1 && said[0].to_string().contains("f is LUN 0 and LUN 1 of target"), "{said:?}");
 }
 
 #[test]

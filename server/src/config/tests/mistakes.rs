@@ -9,6 +9,10 @@ fn each_mistake_outside_of_targets_has_its_message() {
         |text| format!("{text}{TARGET}{LUN}"),
         &[
             ("[server]\nlog = 3\n", "2:7: server.log: is an integer, not a string; put it in quotes"),
+            (
+                "[server]\nlog = \"loud\"\n",
+                "2:7: server.log: \"loud\" is not a level; write error, warn, info, debug or trace, or a filter such as info,iscsicore=debug",
+            ),
             ("[server]\nlgo = \"info\"\n", "2:1: server.lgo: is not a known key; did you mean `log`?"),
             (
                 "[server]\ncolour = 1\n",
@@ -94,6 +98,10 @@ fn each_mistake_in_a_target_has_its_message() {
             (
                 "[target.access]\ninitiators = [\"a b\"]\n",
                 "4:15: target.access.initiators: \"a b\" is not an iSCSI name: the character ' ' is not allowed; letters, digits, '-', '.' and ':' are",
+            ),
+            (
+                "[target.access]\ninitiators = [\"iqn.2026-01.com.example:*\"]\n",
+                "4:15: target.access.initiators: \"iqn.2026-01.com.example:*\": there are no wildcards in names; list each name",
             ),
             (
                 "[target.access]\ninitiators = []\n",
