@@ -40,6 +40,8 @@ class Discovery(cases.Case):
         for page in (0x00, 0x80, 0x83, 0xB0, 0xB1, 0xB2):
             self.assertRegex(pages, rf"(?i)Page:0x{page:02x}")
             self.tool("iscsi-inq", "-e", "1", "-c", str(page), target.url())
+        names = self.tool("iscsi-inq", "-e", "1", "-c", str(0x83), target.url())
+        self.assertIn(f"{peers.TARGET_NAME},t,0x0001", names)
 
     def test_readcapacity16_size(self):
         target = self.start(peers.Disk(17 * MIB))

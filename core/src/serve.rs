@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::disk::{
     self, AttachReason, LogicalUnit, NexusAccess, NexusId, Op, Outcome, Reply, Request, Resume, Step,
+    TargetPort,
 };
 use crate::link::TaskId;
 use crate::node::{LunMap, MappedUnit, UnitAccess, UnitId};
@@ -74,12 +75,19 @@ pub struct Service {
     mixed: bool,
 }
 
-/// Makes a nexus known to the units that it sees, with what it may do to each.
-pub fn attach(units: &impl Units, luns: &LunMap, nexus: NexusId, reason: AttachReason) {
+/// Makes the nexus of a session known to the units that it sees, with what it may do to each, and with the name of the
+/// target port that it comes through (RFC 7143 section 4.4.2).
+pub fn attach(units: &impl Units, luns: &LunMap, nexus: NexusId, reason: AttachReason, target: &Target) {
+    let port = target.hello().target.as_ref().zip(target.portal_group_tag());
+    let port =
+        port.map(|(name, tag)| TargetPort { name: format!("{name},t,0x{tag:04x}"), relative_id: tag.max(1) });
     for (_, mapped) in luns.iter() {
         units.with_unit(mapped.unit, |unit| {
             unit.attach(nexus, reason);
             unit.set_access(nexus, access(mapped));
+            if let Some(port) = &port {
+                unit.set_port(nexus, port.clone());
+            }
         });
     }
 }

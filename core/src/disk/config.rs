@@ -181,8 +181,6 @@ pub struct UnitConfig {
     pub unmap_granularity: u32,
     /// MAXIMUM WRITE SAME LENGTH, in blocks, at least one.
     pub max_write_same_blocks: u32,
-    /// The target port to name, if the unit is reached through one only.
-    pub port: Option<TargetPort>,
     /// Task management functions that work.
     pub task_functions: TaskFunctions,
 }
@@ -212,7 +210,6 @@ impl UnitConfig {
             max_unmap_descriptors: 256,
             unmap_granularity: 4096 >> block_size.shift(),
             max_write_same_blocks: (32 << 20) >> block_size.shift(),
-            port: None,
             task_functions: TaskFunctions::default(),
         }
     }

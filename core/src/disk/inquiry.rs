@@ -18,12 +18,12 @@ const VPD_PAGES: [u8; 7] = [
 
 impl LogicalUnit {
     /// INQUIRY.
-    pub(super) fn inquiry(&mut self, _: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn inquiry(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
         let page = request.cdb.byte(2);
         let data = match request.cdb.byte(1) & 0x01 {
             0 if page == 0 => Some(self.standard_inquiry().encode().to_vec()),
             0 => None,
-            _ => self.vpd_page(page),
+            _ => self.vpd_page(nexus, page),
         };
         let data = data.ok_or(Sense::invalid_field_in_cdb(FieldPointer::cdb(2)))?;
         Ok(Step::Done(Reply::parameters(data, u32::from(request.cdb.u16_at(3)), request.data_in)))
@@ -52,11 +52,11 @@ impl LogicalUnit {
         }
     }
 
-    fn vpd_page(&self, code: u8) -> Option<Vec<u8>> {
+    fn vpd_page(&self, nexus: NexusId, code: u8) -> Option<Vec<u8>> {
         Some(match code {
             vpd::SUPPORTED_PAGES => vpd::page(code, &VPD_PAGES),
             vpd::UNIT_SERIAL_NUMBER => vpd::page(code, &self.serial()),
-            vpd::DEVICE_IDENTIFICATION => vpd::page(code, &self.designators()),
+            vpd::DEVICE_IDENTIFICATION => vpd::page(code, &self.designators(nexus)),
             vpd::EXTENDED_INQUIRY => vpd::page(code, &self.extended_inquiry()),
             vpd::BLOCK_LIMITS => self.block_limits().encode(),
             vpd::BLOCK_DEVICE_CHARACTERISTICS => {
@@ -75,7 +75,7 @@ impl LogicalUnit {
         field[..text.len().clamp(1, 64)].to_vec()
     }
 
-    fn designators(&self) -> Vec<u8> {
+    fn designators(&self, nexus: NexusId) -> Vec<u8> {
         let config = self.config();
         let mut specific = ascii_field::<16>(&config.product).to_vec();
         specific.extend(self.serial());
@@ -84,7 +84,7 @@ impl LogicalUnit {
         Designator::Naa(config.naa.as_bytes()).emit(Association::LogicalUnit, &mut out);
         Designator::T10Vendor { vendor, specific: &specific }.emit(Association::LogicalUnit, &mut out);
         Designator::NameString(&config.naa.name_string()).emit(Association::LogicalUnit, &mut out);
-        if let Some(port) = &config.port {
+        if let Some(port) = self.port(nexus) {
             Designator::RelativeTargetPort(port.relative_id).emit(Association::TargetPort, &mut out);
             Designator::NameString(&port.name).emit(Association::TargetPort, &mut out);
         }

@@ -1,5 +1,6 @@
 //! I_T nexuses and the unit attentions that wait for each, SAM-5 clause 5.14.
 
+use super::TargetPort;
 use crate::scsi::{AdditionalSense, Sense, SenseKey};
 
 /// An I_T nexus, named by the caller.
@@ -17,10 +18,12 @@ pub enum NexusAccess {
 }
 
 /// What a unit keeps of a nexus.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Nexus {
     pub(super) waiting: Attentions,
     pub(super) access: NexusAccess,
+    /// The target's end of the nexus, where the caller has named it.
+    pub(super) port: Option<TargetPort>,
 }
 
 /// Why a nexus comes into being.

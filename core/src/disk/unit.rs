@@ -7,8 +7,8 @@ use super::nexus::{Attention, Nexus};
 use super::step::{Fault, Stage};
 use super::table::{self, Access, OnAttention, Row};
 use super::{
-    AttachReason, IoError, NexusAccess, NexusId, Op, Outcome, Reply, Request, ResetCause, Resume, Step, Task,
-    UnitConfig,
+    AttachReason, IoError, NexusAccess, NexusId, Op, Outcome, Reply, Request, ResetCause, Resume, Step,
+    TargetPort, Task, UnitConfig,
 };
 use crate::DataList;
 use crate::scsi::mode::Modes;
@@ -67,6 +67,18 @@ impl LogicalUnit {
         if let Some(nexus) = self.nexuses.get_mut(&nexus) {
             nexus.access = access;
         }
+    }
+
+    /// Says through which target port an attached nexus comes: INQUIRY tells it in the Device Identification page.
+    pub fn set_port(&mut self, nexus: NexusId, port: TargetPort) {
+        if let Some(nexus) = self.nexuses.get_mut(&nexus) {
+            nexus.port = Some(port);
+        }
+    }
+
+    /// The target port of a nexus, if it was named.
+    pub(super) fn port(&self, nexus: NexusId) -> Option<&TargetPort> {
+        self.nexuses.get(&nexus)?.port.as_ref()
     }
 
     /// Forgets a nexus and what waits for it.

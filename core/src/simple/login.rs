@@ -191,7 +191,7 @@ impl Host {
             _ => None,
         };
         let (luns, nexus) = (luns.unwrap_or_else(LunMap::new), seat.nexus.unwrap_or(NexusId(0)));
-        serve::attach(&self.units, &luns, nexus, reason);
+        serve::attach(&self.units, &luns, nexus, reason, &target);
         let service = Service::new(nexus, luns);
         self.live.insert(seat.session, Session { target, service, link, conn, local, end_when_idle: false });
         self.put(link, Place::Session(seat.session));

@@ -66,8 +66,9 @@ fn inquiry_refuses_what_it_does_not_have() {
 fn vpd_pages() {
     let mut rig = Rig::with(|c| {
         c.naa = Naa::from_bytes(&[0x30, 1, 2, 3, 4, 5, 6, 7]).unwrap();
-        c.port = Some(TargetPort { name: "iqn.2026-01.x:y,t,0x0001".into(), relative_id: 1 });
     });
+    let port = TargetPort { name: "iqn.2026-01.x:y,t,0x0001".into(), relative_id: 1 };
+    rig.unit.set_port(ME, port);
     assert_eq!(data(&rig.get(&vpd(0x00))), [0, 0, 0, 7, 0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1, 0xb2]);
     assert_eq!(data(&rig.get(&vpd(0x80))), b"\x00\x80\x00\x08serial-7");
     let names = [

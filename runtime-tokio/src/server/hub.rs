@@ -9,7 +9,7 @@ use std::time::Duration;
 use iscsicore::disk::{AttachReason, NexusId};
 use iscsicore::node::{LunMap, Node, SessionId, Sessions, UnitId};
 use iscsicore::serve;
-use iscsicore::target::Incoming;
+use iscsicore::target::{Incoming, Target};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::inspect::SessionReport;
@@ -92,9 +92,9 @@ pub(super) struct Place {
 
 impl Place {
     /// Makes the session's nexus known to the units that its initiator sees.
-    pub(super) fn attach(&self, reason: AttachReason) {
+    pub(super) fn attach(&self, reason: AttachReason, target: &Target) {
         let Some(nexus) = self.nexus else { return };
-        serve::attach(&&self.hub.units, &self.luns, nexus, reason);
+        serve::attach(&&self.hub.units, &self.luns, nexus, reason, target);
     }
 }
 

@@ -217,7 +217,7 @@ impl Login {
             return None;
         }
         let (target, conn) = Target::new(incoming, tsih, clock::now()).ok()?;
-        place.attach(reason);
+        place.attach(reason, &target);
         let service = Service::new(place.nexus.unwrap_or(NexusId(0)), place.luns.clone());
         let link = Link::new((conn, target.hello().cid), transport, peer, &hub.limits);
         Some(Box::new(Session::new(place, target, service, link, local, inbox)))
