@@ -11,7 +11,7 @@ use crate::disk::{
     TargetPort,
 };
 use crate::link::TaskId;
-use crate::node::{LunMap, MappedUnit, UnitAccess, UnitId};
+use crate::node::{self, IscsiName, LunMap, MappedUnit, UnitAccess, UnitId};
 use crate::scsi::{Cdb, Response};
 use crate::target::{Command, Event, Target};
 use crate::wire::Lun;
@@ -78,9 +78,7 @@ pub struct Service {
 /// Makes the nexus of a session known to the units that it sees, with what it may do to each, and with the name of the
 /// target port that it comes through (RFC 7143 section 4.4.2).
 pub fn attach(units: &impl Units, luns: &LunMap, nexus: NexusId, reason: AttachReason, target: &Target) {
-    let port = target.hello().target.as_ref().zip(target.portal_group_tag());
-    let port =
-        port.map(|(name, tag)| TargetPort { name: format!("{name},t,0x{tag:04x}"), relative_id: tag.max(1) });
+    let port = port_of(target);
     for (_, mapped) in luns.iter() {
         units.with_unit(mapped.unit, |unit| {
             unit.attach(nexus, reason);
@@ -90,6 +88,13 @@ pub fn attach(units: &impl Units, luns: &LunMap, nexus: NexusId, reason: AttachR
             }
         });
     }
+}
+
+/// The port as INQUIRY names it; none in a discovery session without a target.
+fn port_of(target: &Target) -> Option<TargetPort> {
+    let name = IscsiName::received(target.hello().target.as_deref()?).ok()?;
+    let port = node::TargetPort { name, tag: target.portal_group_tag()? };
+    Some(TargetPort { name: port.to_string(), relative_id: port.tag.max(1) })
 }
 
 /// Has the units that a nexus sees forget it.

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use iscsicore::login::keys::{self, BooleanFunction, KEYS, Kind, NumberFunction, Party, Senders, Use};
 use iscsicore::login::{
-    Admission, DigestOffer, Leading, Negotiation, Offer, Parameters, SessionType, TaskReporting,
-    negotiate_full_feature,
+    Admission, DigestOffer, FullFeatureNegotiation, Leading, Negotiation, Offer, Parameters, SessionType,
+    TaskReporting, TextRefusal,
 };
 use login_support::*;
 
@@ -574,3 +574,15 @@ const ROWS: [&str; 35] = [
     "IFMarkInt IO IT obsolete",
     "OFMarkInt IO IT obsolete",
 ];
+
+/// A negotiation that is one group of pairs.
+fn negotiate_full_feature(
+    parameters: &mut Parameters,
+    pairs: &[(&str, &str)],
+    answer_limit: usize,
+) -> Result<Vec<(String, String)>, TextRefusal> {
+    let mut negotiation = FullFeatureNegotiation::new(parameters, answer_limit);
+    let answers = negotiation.answer(pairs)?;
+    *parameters = negotiation.finish();
+    Ok(answers)
+}

@@ -82,19 +82,3 @@ impl FullFeatureNegotiation {
         self.parameters
     }
 }
-
-/// Answers a negotiation that is one group of pairs, and changes `parameters` accordingly.
-///
-/// # Errors
-///
-/// As [`FullFeatureNegotiation::answer`]; `parameters` stay as they are.
-pub fn negotiate_full_feature(
-    parameters: &mut Parameters,
-    pairs: &[(&str, &str)],
-    answer_limit: usize,
-) -> Result<Vec<Pair>, TextRefusal> {
-    let mut negotiation = FullFeatureNegotiation::new(parameters, answer_limit);
-    let answers = negotiation.answer(pairs)?;
-    *parameters = negotiation.finish();
-    Ok(answers)
-}

@@ -21,7 +21,7 @@ mod security;
 
 pub use account::{Account, Authentication, ChapAlgorithm, ChapPolicy, Secret};
 pub use entropy::Entropy;
-pub use full_feature::{FullFeatureNegotiation, TextRefusal, negotiate_full_feature};
+pub use full_feature::{FullFeatureNegotiation, TextRefusal};
 pub use hello::{Admission, Failure, Hello, SessionType};
 pub use negotiate::{Leading, Negotiation};
 pub use offer::{DigestOffer, Offer, Parameters, TaskReporting};
