@@ -171,9 +171,11 @@
 
 pub mod disk;
 pub mod error;
+pub mod initiator;
 pub mod limits;
 pub mod link;
 pub mod login;
+pub mod nexus;
 pub mod node;
 pub mod scsi;
 pub mod serve;

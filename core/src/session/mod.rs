@@ -1,10 +1,12 @@
 //! What both roles share: state tables and the command window.
 
+mod discovery;
 mod fsm;
 mod window;
 
 use core::fmt;
 
+pub use discovery::{SendTargets, TargetAddress, TargetRecord};
 pub use fsm::{ConnEvent, ConnState, IllegalTransition};
 pub use window::{Arrival, CommandWindow};
 

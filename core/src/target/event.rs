@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::DataList;
 use crate::link::TaskId;
 use crate::scsi::Cdb;
-use crate::session::ConnId;
+use crate::session::{ConnId, SendTargets};
 use crate::wire::{Lun, TaskAttribute, TaskManagementFunction};
 
 /// Something that the caller of a [`Target`](super::Target) has to act on.
@@ -76,35 +76,6 @@ pub struct TaskManagement {
     pub function: TaskManagementFunction,
     /// The logical unit, for the functions that concern one.
     pub lun: Lun,
-}
-
-/// Which targets an initiator asks for, RFC 7143 appendix C.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SendTargets {
-    /// All that it may use.
-    All,
-    /// The one of this name.
-    Named(String),
-    /// The one of this session.
-    Current,
-}
-
-/// One target in the answer to a [`SendTargets`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TargetRecord {
-    /// The iSCSI name.
-    pub name: String,
-    /// Where it can be reached.
-    pub addresses: Vec<TargetAddress>,
-}
-
-/// A network portal of a target.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TargetAddress {
-    /// `host:port`, an IPv6 address in brackets.
-    pub address: String,
-    /// The portal group that it belongs to.
-    pub portal_group_tag: u16,
 }
 
 /// Names a call of [`Target::abort_tasks`](super::Target::abort_tasks).

@@ -33,10 +33,8 @@ use management::Wait;
 use receive::Held;
 use task::{Completion, Phase, Tasks};
 
-pub use event::{
-    AbortId, AbortScope, Command, Counters, EndReason, Event, Notice, SendTargets, TargetAddress,
-    TargetRecord, TaskManagement,
-};
+pub use crate::session::{SendTargets, TargetAddress, TargetRecord};
+pub use event::{AbortId, AbortScope, Command, Counters, EndReason, Event, Notice, TaskManagement};
 pub use incoming::{Incoming, IncomingEvent, Moved};
 
 /// A session with one initiator, from the end of its login to the end of its last task.

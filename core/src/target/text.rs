@@ -6,12 +6,12 @@ use bytes::Bytes;
 
 use crate::link::TaskId;
 use crate::login::FullFeatureNegotiation;
-use crate::session::ConnId;
+use crate::session::{ConnId, SendTargets, TargetRecord};
 use crate::wire::text::{IscsiName, Pairs, TextBuffer, TextWriter};
 use crate::wire::{Bhs, CmdSn, Itt, RejectReason, TextRequest, TextResponse, Ttt};
 use crate::{DataList, Misuse};
 
-use super::event::{Event, SendTargets, TargetRecord};
+use super::event::Event;
 use super::output::Numbering;
 use super::task::{Body, Place, Task};
 use super::{LATER, NO_LUN, Target, bytes_of};
