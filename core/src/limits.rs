@@ -42,6 +42,8 @@ pub struct Limits {
     /// Time that a peer which has never answered a ping has (RFC 7143 asks for an answer, but iPXE and some others
     /// cannot give one).
     pub ping_grace: Duration,
+    /// Time that a target has to answer a task management function, a text request or a logout.
+    pub management_timeout: Duration,
     /// Time that an abort waits for the payload which the initiator still owes to the aborted tasks.
     pub abort_data_timeout: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(30),
             ping_grace: Duration::from_secs(600),
+            management_timeout: Duration::from_secs(10),
             abort_data_timeout: Duration::from_secs(3),
         }
     }

@@ -35,6 +35,24 @@ pub struct Command {
     pub timeout: Option<Duration>,
 }
 
+impl Command {
+    /// A command that moves no data, is not repeated, and whose answer is delivered as it is.
+    pub fn new(lun: Lun, cdb: Cdb) -> Self {
+        Command {
+            lun,
+            cdb,
+            attribute: TaskAttribute::Simple,
+            priority: 0,
+            data_out: DataList::new(),
+            data_in: 0,
+            sink: Sink::Collect,
+            repeat: Repeat::Never,
+            transient: Transient::Deliver,
+            timeout: None,
+        }
+    }
+}
+
 /// Where the payload that a command receives goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Sink {
@@ -96,6 +114,12 @@ pub enum Cause {
     /// The target says that it could not carry the command out at the iSCSI level: the response code (RFC 7143
     /// section 11.4.3).
     TargetFailure(u8),
+    /// The target refuses it in words of the protocol: a text answer of "Reject".
+    Refused,
+    /// The answer to it broke the protocol; it is not repeated, since the next answer would be no better.
+    BadAnswer,
+    /// The caller aborted it.
+    Wanted,
     /// The session has ended: logout, or no more reconnects.
     SessionEnded,
 }

@@ -7,7 +7,7 @@ mod window;
 use core::fmt;
 
 pub use discovery::{SendTargets, TargetAddress, TargetRecord};
-pub use fsm::{ConnEvent, ConnState, IllegalTransition};
+pub use fsm::{ConnEvent, ConnState, IllegalTransition, InitiatorConnEvent, InitiatorConnState};
 pub use window::{Arrival, CommandWindow};
 
 /// Names a connection of a session, as long as the session lives.

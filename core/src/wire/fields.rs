@@ -123,7 +123,7 @@ impl Bhs {
     }
 
     /// CmdSN and ExpStatSN of a request.
-    pub(super) fn put_request_sns(&mut self, cmd_sn: CmdSn, exp_stat_sn: StatSn) {
+    pub(crate) fn put_request_sns(&mut self, cmd_sn: CmdSn, exp_stat_sn: StatSn) {
         self.put_u32(24, cmd_sn.0);
         self.put_u32(28, exp_stat_sn.0);
     }

@@ -1,16 +1,6 @@
-//! The state of a connection at the target: the standard diagram of RFC 7143 section 8.1.4.
+//! The state of a connection at the target: RFC 7143 section 8.1.4, and section 8.2 as far as a target sees it.
 
-use thiserror::Error;
-
-/// A connection was told of something that cannot happen in its state.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-#[error("{event:?} cannot happen in state {state:?}")]
-pub struct IllegalTransition {
-    /// The state, which stays as it was.
-    pub state: ConnState,
-    /// What was told.
-    pub event: ConnEvent,
-}
+use super::transitions;
 
 /// States of a target's connection, named as in RFC 7143 section 8.1.1.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,15 +46,7 @@ pub enum ConnEvent {
     CleanupDone,
 }
 
-macro_rules! transitions {
-    ($($t:literal $from:ident $event:ident => $to:ident;)*) => {
-        /// Every legal transition: the number that the RFC gives it, and from, by what, to where.
-        pub(crate) const TABLE: &[(&str, ConnState, ConnEvent, ConnState)] =
-            &[$(($t, ConnState::$from, ConnEvent::$event, ConnState::$to)),*];
-    };
-}
-
-transitions! {
+transitions! { ConnState by ConnEvent {
     "T3"  Free            TransportUp    => XptUp;
     "T4"  XptUp           FirstLogin     => InLogin;
     "T6"  XptUp           LoginFailed    => Free;
@@ -81,21 +63,9 @@ transitions! {
     "T16" LogoutRequested TransportLost  => CleanupWait;
     "T18" LogoutRequested LogoutDone     => Free;
     "M1"  CleanupWait     CleanupDone    => Free;
-}
+} }
 
 impl ConnState {
-    /// The state after `event`.
-    ///
-    /// # Errors
-    /// [`IllegalTransition`] when the diagram has no such arrow.
-    pub fn after(self, event: ConnEvent) -> Result<ConnState, IllegalTransition> {
-        TABLE
-            .iter()
-            .find(|(_, from, by, _)| *from == self && *by == event)
-            .map(|(.., to)| *to)
-            .ok_or(IllegalTransition { state: self, event })
-    }
-
     /// Whether the connection is in the full-feature phase (S5, S6, S7).
     pub const fn is_full_feature(self) -> bool {
         matches!(self, ConnState::LoggedIn | ConnState::InLogout | ConnState::LogoutRequested)
@@ -104,37 +74,22 @@ impl ConnState {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::assert_matrix;
     use super::*;
     use ConnState::*;
 
-    const STATES: [ConnState; 7] = [Free, XptUp, InLogin, LoggedIn, InLogout, LogoutRequested, CleanupWait];
-
-    /// The matrix of section 8.1.4, row by row (from), column by column (to); "-" where there is no arrow.
-    const MATRIX: [[&str; 7]; 6] = [
-        ["-", "T3", "-", "-", "-", "-", "-"],
-        ["T6", "-", "T4", "-", "-", "-", "-"],
-        ["T7", "-", "-", "T5", "-", "-", "-"],
-        ["T8", "-", "-", "-", "T9", "T11", "T15"],
-        ["T13", "-", "-", "-", "-", "-", "T17"],
-        ["T18", "-", "-", "-", "T10", "T12", "T16"],
-    ];
-
     #[test]
-    fn the_table_is_the_matrix_of_the_rfc() {
-        for (from, row) in STATES.iter().zip(MATRIX) {
-            for (to, want) in STATES.iter().zip(row) {
-                let found: Vec<_> =
-                    TABLE.iter().filter(|(_, f, _, t)| f == from && t == to).map(|(n, ..)| *n).collect();
-                let want: &[&str] = if want == "-" { &[] } else { &[want] };
-                assert_eq!(found, want, "{from:?} to {to:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_the_table_does_not_list_is_an_error_and_changes_nothing() {
-        let err = Free.after(ConnEvent::LogoutReceived).unwrap_err();
-        assert_eq!(err, IllegalTransition { state: Free, event: ConnEvent::LogoutReceived });
-        assert!(LoggedIn.after(ConnEvent::TransportUp).is_err());
+    fn the_table_is_the_matrix_of_section_8_1_4_and_transition_m1() {
+        let states = [Free, XptUp, InLogin, LoggedIn, InLogout, LogoutRequested, CleanupWait];
+        let matrix: [&[&str]; 7] = [
+            &["-", "T3", "-", "-", "-", "-", "-"],
+            &["T6", "-", "T4", "-", "-", "-", "-"],
+            &["T7", "-", "-", "T5", "-", "-", "-"],
+            &["T8", "-", "-", "-", "T9", "T11", "T15"],
+            &["T13", "-", "-", "-", "-", "-", "T17"],
+            &["T18", "-", "-", "-", "T10", "T12", "T16"],
+            &["M1", "-", "-", "-", "-", "-", "-"],
+        ];
+        assert_matrix(TABLE, &states, &matrix);
     }
 }
