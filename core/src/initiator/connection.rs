@@ -157,12 +157,12 @@ impl Initiator {
                 self.waiting.push_front(id);
             }
         }
-        let (time2wait, time2retain) = conn.times.unwrap_or_else(|| match &self.login {
+        let negotiated = match &self.login {
             // After a logout there is nothing to wait for, or to come back to.
-            Some(_) | None if logged_out => (0, 0),
-            Some(login) => (login.parameters.time2wait, login.parameters.time2retain),
-            None => (0, 0),
-        });
+            Some(login) if !logged_out => (login.parameters.time2wait, login.parameters.time2retain),
+            _ => (0, 0),
+        };
+        let (time2wait, time2retain) = conn.times.unwrap_or(negotiated);
         self.events.push_back(Event::Down { conn: conn.id, why, time2wait, time2retain });
         if self.wish != Wish::Serve {
             self.end_session();

@@ -96,21 +96,23 @@ impl Initiator {
                 self.events.push_back(Event::UnitAttention { lun: message.lun, sense });
             }
             AsyncEvent::LogoutRequested => self.target_wants_logout(now, message.parameter3),
-            AsyncEvent::ConnectionDropped => {
-                if self.conn.as_ref().is_some_and(|conn| conn.cid.0 == message.parameter1) {
-                    self.target_drops(times);
-                }
-            }
+            AsyncEvent::ConnectionDropped if self.is_own_cid(message.parameter1) => self.target_drops(times),
             AsyncEvent::SessionDropped => self.target_drops(times),
-            AsyncEvent::NegotiationRequested => {
-                // An empty request will do; one that is under way is answer enough.
-                if self.conn.as_ref().is_some_and(|conn| conn.text.is_none() && !conn.logout_sent) {
-                    self.begin_text(now, TextWriter::new(), false);
-                }
+            // An empty request will do; one that is under way is answer enough.
+            AsyncEvent::NegotiationRequested if self.may_begin_text() => {
+                self.begin_text(now, TextWriter::new(), false);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn is_own_cid(&self, cid: u16) -> bool {
+        self.conn.as_ref().is_some_and(|conn| conn.cid.0 == cid)
+    }
+
+    fn may_begin_text(&self) -> bool {
+        self.conn.as_ref().is_some_and(|conn| conn.text.is_none() && !conn.logout_sent)
     }
 
     fn target_wants_logout(&mut self, now: Instant, seconds: u16) {
