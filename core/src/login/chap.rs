@@ -65,10 +65,10 @@ impl Challenge {
     }
 }
 
-/// The peer's challenge in a mutual exchange.
-struct PeerChallenge {
-    identifier: u8,
-    bytes: Vec<u8>,
+/// A challenge that the peer has made.
+pub(super) struct PeerChallenge {
+    pub(super) identifier: u8,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// The target's side of one exchange.
@@ -191,16 +191,21 @@ fn peer_challenge(identifier: Option<&str>, bytes: Option<&str>) -> Result<Optio
         (None, Some(_)) => return Err(missing(names::CHAP_I)),
         (Some(identifier), Some(bytes)) => (identifier, bytes),
     };
+    read_challenge(identifier, bytes).map(Some)
+}
+
+/// Reads the values of CHAP_I and CHAP_C.
+pub(super) fn read_challenge(identifier: &str, bytes: &str) -> Result<PeerChallenge, Failure> {
     let identifier = parse_number(identifier, 0..=255)
         .ok()
         .and_then(|n| u8::try_from(n).ok())
         .ok_or_else(|| Failure::initiator("CHAP_I is not a number from 0 to 255"))?;
     let bytes = parse_binary(bytes, MAX_BINARY)
         .map_err(|error| Failure::initiator(format!("CHAP_C is unreadable: {error}")))?;
-    Ok(Some(PeerChallenge { identifier, bytes }))
+    Ok(PeerChallenge { identifier, bytes })
 }
 
-fn pair(name: &str, value: String) -> Pair {
+pub(super) fn pair(name: &str, value: String) -> Pair {
     (name.to_owned(), value)
 }
 

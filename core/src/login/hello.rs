@@ -55,8 +55,8 @@ pub struct Admission {
 pub struct Failure {
     /// Status-Class and Status-Detail (RFC 7143 section 11.13.5).
     pub status: LoginStatus,
-    /// What was wrong. It never holds secrets, and no more of the peer's text than a key's name or one character of a
-    /// node's.
+    /// What was wrong. It never holds secrets, and no more of the peer's text than a key's name, one character of a
+    /// node's, or the beginning of an answer, escaped.
     pub why: String,
 }
 
@@ -67,8 +67,15 @@ impl Failure {
     }
 
     /// "Initiator error", the status of everything that has none of its own.
+    ///
+    /// On the initiator's side no status is sent, and this is every failure but that of an authentication.
     pub(crate) fn initiator(why: impl Into<String>) -> Self {
         Failure::new(LoginStatus::INITIATOR_ERROR, why)
+    }
+
+    /// "Authentication failure".
+    pub(crate) fn authentication(why: impl Into<String>) -> Self {
+        Failure::new(LoginStatus::AUTHENTICATION_FAILURE, why)
     }
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Item<'a> {
 /// What libiscsi, and so QEMU, says again in each stage.
 const REPEATED: [&str; 3] = [names::INITIATOR_NAME, names::TARGET_NAME, names::SESSION_TYPE];
 
+/// What may be said more than once, with any value (RFC 7143 section 6.3).
+const MANY: [&str; 1] = [names::TARGET_ADDRESS];
+
 /// Which keys were received so far in a negotiation that allows each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
@@ -49,6 +52,7 @@ impl Seen {
     /// It was received before, and is not the same declaration again; or there are too many that nobody knows.
     pub(crate) fn note(&mut self, item: &Item<'_>) -> Result<News, Failure> {
         let new = match item.key {
+            Some((_, key)) if MANY.contains(&key.name) => return Ok(News::First),
             Some((row, key)) => {
                 let declared = REPEATED.contains(&key.name).then(|| item.value.to_owned());
                 if declared.is_some() && self.rows.get(&row) == Some(&declared) {

@@ -89,6 +89,16 @@ pub enum IfSilent {
     TakeDefault,
 }
 
+/// Which RFC brought a key, and so whether every target knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Since {
+    /// RFC 3720: an originator always sends it, for there are targets that fail without, and "NotUnderstood" is no
+    /// answer to it.
+    Rfc3720,
+    /// A later one: an originator sends it when it wants anything but the default, and "NotUnderstood" leaves that.
+    Later,
+}
+
 /// How the result of a Boolean negotiation is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BooleanFunction {
@@ -208,6 +218,8 @@ pub struct Key {
     pub in_discovery: InDiscovery,
     /// What this end does when the peer leaves the key out.
     pub if_silent: IfSilent,
+    /// How old the key is.
+    pub since: Since,
     /// The type of its value.
     pub kind: Kind,
 }
@@ -391,6 +403,7 @@ pub static KEYS: [Key; 35] = [
         ..leading("MaxOutstandingR2T")
     },
     Key {
+        since: Since::Later,
         kind: Kind::List {
             choices: REPORTING,
             wish: |o| reporting_wish(o.task_reporting),
@@ -399,13 +412,16 @@ pub static KEYS: [Key; 35] = [
         },
         ..leading("TaskReporting")
     },
-    number(
-        "iSCSIProtocolLevel",
-        0..=31,
-        |o| o.protocol_level.into(),
-        |p| p.protocol_level.into(),
-        |p, v| p.protocol_level = v as u16,
-    ),
+    Key {
+        since: Since::Later,
+        ..number(
+            "iSCSIProtocolLevel",
+            0..=31,
+            |o| o.protocol_level.into(),
+            |p| p.protocol_level.into(),
+            |p, v| p.protocol_level = v as u16,
+        )
+    },
     obsolete("IFMarker", Senders::Both),
     obsolete("OFMarker", Senders::Both),
     obsolete("IFMarkInt", Senders::Both),
@@ -425,6 +441,7 @@ const fn obsolete(name: &'static str, senders: Senders) -> Key {
         scope: Scope::Connection,
         in_discovery: InDiscovery::Used,
         if_silent: IfSilent::Propose,
+        since: Since::Rfc3720,
         kind: Kind::Obsolete,
     }
 }

@@ -8,6 +8,8 @@ use super::offer::{Offer, Parameters};
 use super::{Failure, Pair, SessionType};
 use crate::wire::text::{list, parse_boolean, parse_number};
 
+mod originate;
+
 /// Whether a login is the first of its session, so that session-wide keys may be negotiated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Leading {
@@ -17,7 +19,10 @@ pub enum Leading {
     No,
 }
 
-/// The responder's side of the operational stage of one login.
+/// The operational stage of one login, as either end goes through it.
+///
+/// The responder answers what it is sent ([`answer`](Self::answer)) and may propose what is missing
+/// ([`proposals`](Self::proposals)); the originator proposes everything first ([`offers`](Self::offers)).
 #[derive(Clone, Debug)]
 pub struct Negotiation {
     offer: Offer,
@@ -27,6 +32,8 @@ pub struct Negotiation {
     rows: [Progress; KEYS.len()],
     /// Whether this end has looked for keys to propose.
     proposed: bool,
+    /// Whether this end has made the offers.
+    originator: bool,
 }
 
 /// How far the negotiation of one key has come.
@@ -55,7 +62,8 @@ impl Negotiation {
         };
         let offer = Offer { error_recovery_level, ..offer };
         let rows = [Progress::Open; KEYS.len()];
-        Negotiation { offer, session_type, leading, parameters: Parameters::default(), rows, proposed: false }
+        let parameters = Parameters::default();
+        Negotiation { offer, session_type, leading, parameters, rows, proposed: false, originator: false }
     }
 
     /// What has been agreed on so far.
@@ -113,18 +121,22 @@ impl Negotiation {
 
     /// Checks the rules between keys (RFC 7143 sections 13.14 and 13.19) and gives the result.
     ///
-    /// A key that the peer left out keeps its default, cut to what the others allow.
+    /// A key that the peer left out keeps its default, cut to what the others allow. An originator cuts answers that
+    /// contradict each other as well: it may always send less.
     ///
     /// # Errors
     ///
-    /// Results that the peer was already told break a rule.
+    /// Results that the peer was already told break a rule, or one that this end did not offer is left.
     pub fn finish(&self) -> Result<Parameters, Failure> {
         let mut out = self.parameters.clone();
+        if self.originator {
+            self.settle_unanswered(&mut out);
+        }
         for (row, key) in KEYS.iter().enumerate() {
             let Kind::Number { bound, read, store, .. } = &key.kind else { continue };
             let bound = bound(&out);
             if read(&out) > bound {
-                if self.progress(row) == Progress::Settled {
+                if self.progress(row) == Progress::Settled && !self.originator {
                     return Err(Failure::initiator(format!(
                         "{} contradicts what was negotiated after it",
                         key.name
@@ -138,73 +150,9 @@ impl Negotiation {
             .map_or(Ok(out), |key| Err(Failure::initiator(format!("{} has no acceptable result", key.name))))
     }
 
-    /// What this end proposes itself, once: keys that nobody has sent, and whose defaults it cannot accept.
-    pub fn proposals(&mut self) -> Vec<Pair> {
-        if core::mem::replace(&mut self.proposed, true) {
-            return Vec::new();
-        }
-        let mut out = Vec::new();
-        for (row, key) in KEYS.iter().enumerate() {
-            if self.progress(row) != Progress::Open || self.is_acceptable(key, &self.parameters) {
-                continue;
-            }
-            let (value, progress) = match &key.kind {
-                Kind::Boolean { wish, store, .. } => {
-                    let wish = wish(&self.offer);
-                    store(&mut self.parameters, wish);
-                    (yes_or_no(wish).to_owned(), Progress::Determined)
-                }
-                Kind::Number { range, wish, .. } => {
-                    (clamped(wish(&self.offer), range).to_string(), Progress::Proposed)
-                }
-                Kind::List { choices, wish, .. } => {
-                    let words = wish(&self.offer).iter().filter_map(|index| choices.get(*index).copied());
-                    (words.collect::<Vec<_>>().join(","), Progress::Proposed)
-                }
-                _ => continue,
-            };
-            self.set(row, progress);
-            out.push((key.name.to_owned(), value));
-        }
-        out
-    }
-
     /// Whether this end proposed the key in this row.
     pub(crate) fn is_proposed(&self, row: usize) -> bool {
         matches!(self.progress(row), Progress::Proposed | Progress::Determined)
-    }
-
-    /// Checks that all proposals which need an answer have one.
-    pub(crate) fn expect_answers(&self) -> Result<(), Failure> {
-        let open = KEYS.iter().zip(self.rows).find(|(_, progress)| *progress == Progress::Proposed);
-        open.map_or(Ok(()), |(key, _)| {
-            Err(Failure::initiator(format!("{} was proposed and not answered", key.name)))
-        })
-    }
-
-    /// Takes the peer's answer to a proposal of this end.
-    fn take_answer(&mut self, row: usize, key: &Key, value: &str) -> Result<(), Failure> {
-        let wrong = || Failure::initiator(format!("the answer for {} cannot be selected", key.name));
-        let determined = self.progress(row) == Progress::Determined;
-        self.set(row, Progress::Settled);
-        match (&key.kind, value) {
-            (_, constants::REJECT | constants::IRRELEVANT) if !determined => self.set(row, Progress::Closed),
-            (Kind::Boolean { wish, .. }, _) => {
-                parse_boolean(value).ok().filter(|answer| *answer == wish(&self.offer)).ok_or_else(wrong)?;
-            }
-            (Kind::Number { range, function, wish, store, .. }, _) => {
-                let proposed = clamped(wish(&self.offer), range);
-                let answer =
-                    in_range(value, range).filter(|answer| function.apply(*answer, proposed) == *answer);
-                store(&mut self.parameters, answer.ok_or_else(wrong)?);
-            }
-            (Kind::List { choices, wish, store, .. }, _) => {
-                let answer = wish(&self.offer).iter().find(|index| choices.get(**index) == Some(&value));
-                store(&mut self.parameters, *answer.ok_or_else(wrong)?);
-            }
-            _ => return Err(wrong()),
-        }
-        Ok(())
     }
 
     /// Whether the present result of a key is within what this end offers.
