@@ -89,9 +89,8 @@ impl Initiator {
                 if p.status.is_some() {
                     self.note_status(p.stat_sn)?;
                 }
-                match self.on_data_in(&p, data, placed)? {
-                    Some(task) => self.on_data_in_status(now, task, &p)?,
-                    None => {}
+                if let Some(task) = self.on_data_in(&p, data, placed)? {
+                    self.on_data_in_status(now, task, &p)?;
                 }
             }
             TargetPdu::ScsiResponse(p) => {
