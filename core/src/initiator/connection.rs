@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::link::TaskId;
 use crate::session::{ConnId, InitiatorConnEvent, InitiatorConnState};
 use crate::wire::text::TextBuffer;
-use crate::wire::{Bhs, Cid, CmdSn, LogoutReason, LogoutRequest, StatSn, Ttt};
+use crate::wire::{Bhs, Cid, CmdSn, LogoutReason, LogoutRequest, Lun, StatSn, Ttt};
 use crate::{DataList, Instant, Misuse};
 
 use super::command::{Cause, Outcome, Repeat};
@@ -28,7 +28,7 @@ pub(super) struct Conn {
     pub(super) receiver_setup: Option<(u32, bool, bool)>,
     pub(super) transmitter_setup: Option<(bool, bool)>,
     /// Requests and answers that pass commands and payload by.
-    pub(super) urgent: VecDeque<(Bhs, DataList, Stamp)>,
+    pub(super) urgent: VecDeque<(Bhs, DataList)>,
     pub(super) sequences: VecDeque<Sequence>,
     pub(super) last_heard: Instant,
     /// The ping of this end, while it is not answered.
@@ -42,20 +42,12 @@ pub(super) struct Conn {
     pub(super) logout_sent: bool,
 }
 
-/// How a request is numbered when it leaves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Stamp {
-    /// Immediate: it carries the next CmdSN and does not use it up.
-    Immediate,
-    /// It carries this CmdSN, which the target has not taken.
-    Again(CmdSn),
-}
-
 /// A Text exchange.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) task: TaskId,
     pub(super) ttt: Ttt,
+    pub(super) lun: Lun,
     pub(super) answer: TextBuffer,
     /// Responses taken so far.
     pub(super) rounds: usize,
@@ -93,7 +85,7 @@ impl Conn {
     }
 
     pub(super) fn push(&mut self, bhs: Bhs, data: DataList) {
-        self.urgent.push_back((bhs, data, Stamp::Immediate));
+        self.urgent.push_back((bhs, data));
     }
 }
 

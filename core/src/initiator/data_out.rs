@@ -17,11 +17,14 @@ pub(super) struct DataOutState {
     solicited: u32,
     /// R2Ts whose data has not left.
     outstanding: u16,
+    /// Bytes that have left.
+    pub(super) sent: u32,
 }
 
 impl DataOutState {
-    pub(super) fn begin(&mut self, unsolicited: u32) {
-        *self = DataOutState { unsolicited, ..DataOutState::default() };
+    /// The command leaves with `immediate` bytes, and `unsolicited` in all need not be asked for.
+    pub(super) fn begin(&mut self, immediate: u32, unsolicited: u32) {
+        *self = DataOutState { unsolicited, sent: immediate, ..DataOutState::default() };
     }
 }
 
@@ -114,6 +117,7 @@ impl Initiator {
         };
         let data = scsi.command.data_out.slice(sequence.next as usize, len as usize);
         tx.push(header.emit(), data);
+        scsi.outgoing.sent += len;
         sequence.next += len;
         sequence.data_sn = sequence.data_sn.next();
         if last {

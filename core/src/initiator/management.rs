@@ -42,6 +42,14 @@ impl Initiator {
         self.send_management(now, TaskManagementFunction::AbortTask, lun, Some((id, cmd_sn)));
     }
 
+    /// Fills the gap that a rejected command leaves: its CmdSN counts as not received, and an abort that names it as
+    /// received (RFC 7143 sections 7.3 and 7.11).
+    pub(super) fn plug(&mut self, now: Instant, id: TaskId, cmd_sn: CmdSn) {
+        let Some(scsi) = self.tasks.scsi(id) else { return };
+        let lun = scsi.command.lun;
+        self.send_management(now, TaskManagementFunction::AbortTask, lun, Some((id, cmd_sn)));
+    }
+
     pub(super) fn request_management(
         &mut self,
         now: Instant,

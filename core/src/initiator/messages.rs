@@ -13,7 +13,6 @@ use crate::{DataList, Instant, Misuse};
 
 use super::Initiator;
 use super::command::{Cause, Outcome};
-use super::connection::Stamp;
 use super::event::{DownReason, Event};
 use super::receive::Fault;
 use super::task::{Body, Phase, Task, tag};
@@ -29,7 +28,7 @@ impl Initiator {
         let task = self.tasks.insert(Task { deadline: Some(deadline), body: Body::Ping { asked } });
         self.note_deadline(Some(deadline));
         if let Some(conn) = &mut self.conn {
-            let nop = nop_out(tag(task), Ttt::RESERVED, Lun::ZERO, true);
+            let nop = nop_out(tag(task), Ttt::RESERVED, Lun::ZERO);
             conn.push(nop, DataList::from(data));
         }
         task
@@ -38,7 +37,7 @@ impl Initiator {
     pub(super) fn on_nop_in(&mut self, pdu: &NopIn, data: Bytes) -> Result<(), Fault> {
         if !pdu.ttt.is_reserved() {
             if let Some(conn) = &mut self.conn {
-                conn.push(nop_out(Itt::RESERVED, pdu.ttt, pdu.lun, true), DataList::new());
+                conn.push(nop_out(Itt::RESERVED, pdu.ttt, pdu.lun), DataList::new());
             }
             return Ok(());
         }
@@ -132,7 +131,7 @@ impl Initiator {
 
     /// A PDU of this end was not accepted (RFC 7143 section 7.3). The target goes on with a task unless it was the
     /// request itself that it refused.
-    pub(super) fn on_reject(&mut self, pdu: &Reject, data: &[u8]) -> Result<(), Fault> {
+    pub(super) fn on_reject(&mut self, now: Instant, pdu: &Reject, data: &[u8]) -> Result<(), Fault> {
         let header = data.first_chunk::<BHS_LEN>().map(|bytes| Bhs(*bytes));
         let task = header.and_then(|bhs| self.tasks.find(bhs.itt()));
         let Some((bhs, task)) = header.zip(task) else {
@@ -146,14 +145,17 @@ impl Initiator {
                     // What was damaged on the way is sent again with everything else, in a new session.
                     return Err(Fault::protocol("the target found a command damaged"));
                 }
-                self.plug(cmd_sn);
                 match (again, self.tasks.scsi_mut(task)) {
                     (true, Some(scsi)) => {
+                        // The session is about to be logged out: nothing follows that a gap could hold up.
                         scsi.start_over();
                         scsi.phase = Phase::Waiting;
                         self.waiting.push_front(task);
                     }
-                    _ => self.finish(task, Outcome::NotSent(Cause::Rejected(pdu.reason))),
+                    _ => {
+                        self.plug(now, task, cmd_sn);
+                        self.finish(task, Outcome::NotSent(Cause::Rejected(pdu.reason)));
+                    }
                 }
             }
             (Opcode::TaskManagementRequest, Some(Body::Management { victim, .. })) => {
@@ -174,18 +176,10 @@ impl Initiator {
         }
         Ok(())
     }
-
-    /// Fills the gap that a refused command leaves: its CmdSN counts as not received (RFC 7143 section 7.3).
-    fn plug(&mut self, cmd_sn: CmdSn) {
-        if let Some(conn) = &mut self.conn {
-            let nop = nop_out(Itt::RESERVED, Ttt::RESERVED, Lun::ZERO, false);
-            conn.urgent.push_back((nop, DataList::new(), Stamp::Again(cmd_sn)));
-        }
-    }
 }
 
-fn nop_out(itt: Itt, ttt: Ttt, lun: Lun, immediate: bool) -> Bhs {
-    NopOut { immediate, lun, itt, ttt, cmd_sn: CmdSn(0), exp_stat_sn: StatSn(0) }.emit()
+fn nop_out(itt: Itt, ttt: Ttt, lun: Lun) -> Bhs {
+    NopOut { immediate: true, lun, itt, ttt, cmd_sn: CmdSn(0), exp_stat_sn: StatSn(0) }.emit()
 }
 
 /// Sense data of a SCSI event, behind its length (RFC 7143 section 11.9.4).

@@ -8,7 +8,6 @@ use crate::session::ConnId;
 use crate::wire::{AdditionalHeader, DataSn, Lun, ScsiCommand, Ttt};
 
 use super::Initiator;
-use super::connection::Stamp;
 use super::data_out::Sequence;
 use super::task::{Phase, tag};
 
@@ -27,12 +26,9 @@ impl Initiator {
 
     fn send_urgent(&mut self, tx: &mut Transmitter) -> bool {
         let Some(conn) = &mut self.conn else { return false };
-        let Some((mut bhs, data, stamp)) = conn.urgent.pop_front() else { return false };
-        let cmd_sn = match stamp {
-            Stamp::Immediate => self.cmd_sn,
-            Stamp::Again(cmd_sn) => cmd_sn,
-        };
-        bhs.put_request_sns(cmd_sn, conn.exp_stat_sn);
+        let Some((mut bhs, data)) = conn.urgent.pop_front() else { return false };
+        // All of them are immediate: they carry the next CmdSN and do not use it up.
+        bhs.put_request_sns(self.cmd_sn, conn.exp_stat_sn);
         tx.push(bhs, data);
         true
     }
@@ -73,7 +69,7 @@ impl Initiator {
         scsi.phase = Phase::Sent;
         scsi.cmd_sn = self.cmd_sn;
         scsi.covers = self.durability.acknowledged(scsi.command.lun);
-        scsi.outgoing.begin(unsolicited);
+        scsi.outgoing.begin(immediate, unsolicited);
         self.cmd_sn = self.cmd_sn.next();
         let command = &scsi.command;
         let header = ScsiCommand {

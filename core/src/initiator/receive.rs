@@ -132,7 +132,7 @@ impl Initiator {
             TargetPdu::Reject(p) => {
                 self.note_window(p.exp_cmd_sn, p.max_cmd_sn);
                 self.note_status(p.stat_sn)?;
-                self.on_reject(&p, &data)?;
+                self.on_reject(now, &p, &data)?;
             }
             TargetPdu::LoginResponse(_) => {
                 return Err(Fault::protocol("Login Response in the full-feature phase"));

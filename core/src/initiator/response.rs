@@ -156,8 +156,13 @@ impl Initiator {
     }
 }
 
-/// Of GOOD status everything must have arrived that the target does not say to have kept.
+/// Of GOOD status everything must have been moved that the target does not say to have left.
 fn check_complete(scsi: &Scsi, said: &Said<'_>) -> Result<(), &'static str> {
+    let total = scsi.command.data_out.len() as u32;
+    let left = if let Residual::Underflow(less) = said.residual { less } else { 0 };
+    if scsi.outgoing.sent < total.saturating_sub(left) {
+        return Err("GOOD status for a write whose payload was not taken");
+    }
     let bidirectional = scsi.command.data_in > 0 && !scsi.command.data_out.is_empty();
     let residual = if bidirectional { said.read_residual } else { said.residual };
     let expected = match residual {

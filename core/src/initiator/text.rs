@@ -46,7 +46,7 @@ impl Initiator {
         let max = self.limits.text_answer_bytes;
         if let Some(conn) = &mut self.conn {
             let answer = TextBuffer::new(max);
-            conn.text = Some(Question { task, ttt: Ttt::RESERVED, answer, rounds: 0 });
+            conn.text = Some(Question { task, ttt: Ttt::RESERVED, lun: Lun::ZERO, answer, rounds: 0 });
         }
         self.send_text(text);
         task
@@ -59,7 +59,7 @@ impl Initiator {
             immediate: true,
             final_: true,
             continued: false,
-            lun: Lun::ZERO,
+            lun: question.lun,
             itt: tag(question.task),
             ttt: question.ttt,
             cmd_sn: CmdSn(0),
@@ -92,7 +92,7 @@ impl Initiator {
                     "Text Response that is not the last, without a tag to go on with",
                 ));
             }
-            question.ttt = pdu.ttt;
+            (question.ttt, question.lun) = (pdu.ttt, pdu.lun);
             let deadline = Some(now + self.limits.management_timeout);
             if let Some(task) = self.tasks.get_mut(task) {
                 task.deadline = deadline;
