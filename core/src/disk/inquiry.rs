@@ -103,13 +103,16 @@ impl LogicalUnit {
         let thin = config.provisioning == Provisioning::Thin;
         let physical = 1u16 << config.physical_block_exponent;
         BlockLimits {
+            write_same_non_zero: true,
             optimal_granularity: physical,
             max_transfer: self.max_transfer_blocks(),
             optimal_transfer: self.max_transfer_blocks().min(config.chunk >> config.block_size.shift()),
             max_unmap_blocks: if thin { config.max_unmap_blocks } else { 0 },
             max_unmap_descriptors: if thin { u32::from(config.max_unmap_descriptors) } else { 0 },
             unmap_granularity: if thin { config.unmap_granularity } else { 0 },
+            unmap_alignment: (thin && config.max_unmap_blocks != 0).then_some(0),
             max_write_same: u64::from(config.max_write_same_blocks),
+            ..BlockLimits::default()
         }
     }
 

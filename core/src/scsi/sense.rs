@@ -49,6 +49,23 @@ impl SenseKey {
             SenseKey::Other(code) => code & 0xf,
         }
     }
+
+    /// The key of the low four bits of `code`.
+    pub const fn from_code(code: u8) -> Self {
+        match code & 0xf {
+            0x0 => SenseKey::NoSense,
+            0x1 => SenseKey::RecoveredError,
+            0x2 => SenseKey::NotReady,
+            0x3 => SenseKey::MediumError,
+            0x4 => SenseKey::HardwareError,
+            0x5 => SenseKey::IllegalRequest,
+            0x6 => SenseKey::UnitAttention,
+            0x7 => SenseKey::DataProtect,
+            0xb => SenseKey::AbortedCommand,
+            0xe => SenseKey::Miscompare,
+            other => SenseKey::Other(other),
+        }
+    }
 }
 
 /// Which bytes a field pointer counts (the C/D bit).
@@ -130,12 +147,27 @@ pub struct Sense {
     pub command_specific: Option<u64>,
     /// The field in error.
     pub field: Option<FieldPointer>,
+    /// How far an operation has come that the command has to wait for, in 65536ths (SPC-4 clause 4.5.2.4.4).
+    pub progress: Option<u16>,
+    /// ILI: a block is not as long as the command, READ LONG or WRITE LONG, says.
+    pub incorrect_length: bool,
+    /// Whether this is about an earlier command that was answered already, not about this one (SPC-4 clause 4.5.5).
+    pub deferred: bool,
 }
 
 impl Sense {
     /// Sense data with a key and an additional sense code alone.
     pub const fn new(key: SenseKey, additional: AdditionalSense) -> Self {
-        Sense { key, additional, information: None, command_specific: None, field: None }
+        Sense {
+            key,
+            additional,
+            information: None,
+            command_specific: None,
+            field: None,
+            progress: None,
+            incorrect_length: false,
+            deferred: false,
+        }
     }
 
     /// ILLEGAL REQUEST with `additional`.
@@ -184,27 +216,40 @@ impl Sense {
     #[must_use]
     pub fn encode_fixed(&self) -> [u8; 18] {
         let mut out = [0; 18];
-        out[0] = 0x70;
+        out[0] = 0x70 | u8::from(self.deferred);
         if let Some(information) = self.information.and_then(|i| u32::try_from(i).ok()) {
             out[0] |= 0x80;
             out[3..7].copy_from_slice(&information.to_be_bytes());
         }
-        out[2] = self.key.code();
+        out[2] = self.key.code() | u8::from(self.incorrect_length) << 5;
         out[7] = 10;
         if let Some(specific) = self.command_specific.and_then(|i| u32::try_from(i).ok()) {
             out[8..12].copy_from_slice(&specific.to_be_bytes());
         }
         out[12] = self.additional.code;
         out[13] = self.additional.qualifier;
-        if let Some(field) = self.field {
-            out[15..18].copy_from_slice(&field.encode());
+        if let Some(specific) = self.key_specific() {
+            out[15..18].copy_from_slice(&specific);
         }
         out
     }
 
+    /// SENSE KEY SPECIFIC with SKSV.
+    fn key_specific(&self) -> Option<[u8; 3]> {
+        match (self.field, self.progress) {
+            (Some(field), _) => Some(field.encode()),
+            (None, Some(progress)) => {
+                let [high, low] = progress.to_be_bytes();
+                Some([0x80, high, low])
+            }
+            (None, None) => None,
+        }
+    }
+
     fn encode_descriptor(&self) -> Bytes {
+        let code = 0x72 | u8::from(self.deferred);
         let mut out =
-            vec![0x72, self.key.code(), self.additional.code, self.additional.qualifier, 0, 0, 0, 0];
+            vec![code, self.key.code(), self.additional.code, self.additional.qualifier, 0, 0, 0, 0];
         if let Some(information) = self.information {
             out.extend([0x00, 0x0a, 0x80, 0]);
             out.extend(information.to_be_bytes());
@@ -213,12 +258,15 @@ impl Sense {
             out.extend([0x01, 0x0a, 0, 0]);
             out.extend(specific.to_be_bytes());
         }
-        if let Some(field) = self.field {
+        if let Some(specific) = self.key_specific() {
             out.extend([0x02, 0x06, 0, 0]);
-            out.extend(field.encode());
+            out.extend(specific);
             out.push(0);
         }
-        // At most 12 + 12 + 8 bytes follow the header.
+        if self.incorrect_length {
+            out.extend([0x05, 0x02, 0, 0x20]);
+        }
+        // At most 12 + 12 + 8 + 4 bytes follow the header.
         out[7] = (out.len() - 8) as u8;
         Bytes::from(out)
     }
@@ -234,6 +282,7 @@ mod tests {
         information: Some(0x0102_0304),
         command_specific: Some(0x0506_0708),
         field: Some(FieldPointer::cdb_bit(0x0a0b, 6)),
+        ..Sense::new(SenseKey::IllegalRequest, AdditionalSense::INVALID_FIELD_IN_CDB)
     };
 
     #[test]

@@ -98,6 +98,24 @@ impl Lun {
     }
 }
 
+impl Lun {
+    /// Whether this is a well known logical unit: extended addressing, method 1 (SAM-5 clause 4.7.12).
+    pub const fn is_well_known(self) -> bool {
+        self.0 >> 56 == 0xc1 && self.0 & 0x0000_ffff_ffff_ffff == 0
+    }
+}
+
+impl fmt::Display for Lun {
+    /// The number of a single-level LUN; `W-LUN 01h` for a well known logical unit; else all eight bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.number() {
+            Some(n) => write!(f, "{n}"),
+            None if self.is_well_known() => write!(f, "W-LUN {:02X}h", self.0 >> 48 & 0xff),
+            None => write!(f, "{:#018x}", self.0),
+        }
+    }
+}
+
 impl fmt::Debug for Lun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.number() {
@@ -122,5 +140,14 @@ mod tests {
         assert_eq!(Lun(0x0105 << 48).number(), None, "a bus number other than 0");
         assert_eq!(Lun(0xc101 << 48).number(), None, "a well-known logical unit");
         assert_eq!(Lun(1).number(), None);
+    }
+
+    #[test]
+    fn luns_as_people_read_them() {
+        assert_eq!(Lun(5 << 48).to_string(), "5");
+        assert_eq!(Lun(0x4105 << 48).to_string(), "261");
+        assert_eq!(Lun(0xc101 << 48).to_string(), "W-LUN 01h");
+        assert_eq!(Lun(0xd200_0100 << 32).to_string(), "0xd200010000000000");
+        assert!(!Lun(0xc101 << 48 | 1).is_well_known());
     }
 }

@@ -1,5 +1,9 @@
 //! Mode pages and mode parameter headers, SPC-4 clause 7.5 and SBC-3 clause 6.5.
 
+mod decode;
+
+pub use decode::{BlockDescriptor, CachingPage, ControlPage, ModeData, PageView};
+
 /// Read-Write Error Recovery.
 pub const READ_WRITE_ERROR_RECOVERY: u8 = 0x01;
 /// Disconnect-Reconnect.
