@@ -5,7 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::link::TaskId;
-use crate::scsi::Status;
+use crate::scsi::{Sense, SenseKey, Status};
 use crate::wire::{DataIn, Residual, ScsiResponse};
 use crate::{DataList, FrameError, Instant, PeerError};
 
@@ -191,16 +191,14 @@ fn sense_of(data: &[u8]) -> Result<&[u8], PeerError> {
 /// nexus loss (29h), changed parameters (2Ah), changed operating conditions (3Fh). Others, such as a changed medium or
 /// lost reservations, are for the caller.
 fn is_passing_attention(sense: &[u8]) -> bool {
-    let (key, code, qualifier) = match sense.first().map(|b| b & 0x7f) {
-        Some(0x70) => (sense.get(2), sense.get(12), sense.get(13)),
-        Some(0x72) => (sense.get(1), sense.get(2), sense.get(3)),
-        _ => return false,
-    };
-    let is_attention = key.is_some_and(|key| key & 0x0f == 0x06);
-    match (code, qualifier) {
+    let Some(sense) = Sense::decode(sense) else { return false };
+    if sense.deferred || sense.key != SenseKey::UnitAttention {
+        return false;
+    }
+    match (sense.additional.code, sense.additional.qualifier) {
         // Reservations preempted or released, registrations preempted: somebody else has taken over.
-        (Some(0x2a), Some(0x03..=0x05)) => false,
-        (Some(0x29 | 0x2a | 0x3f), _) => is_attention,
+        (0x2a, 0x03..=0x05) => false,
+        (0x29 | 0x2a | 0x3f, _) => true,
         _ => false,
     }
 }
@@ -221,11 +219,11 @@ mod tests {
     fn only_attentions_that_explain_themselves_are_passing() {
         let fixed = |key, asc, ascq| {
             let mut sense = [0; 18];
-            (sense[0], sense[2], sense[12], sense[13]) = (0x70, key, asc, ascq);
+            (sense[0], sense[2], sense[7], sense[12], sense[13]) = (0x70, key, 10, asc, ascq);
             sense
         };
         assert!(is_passing_attention(&fixed(6, 0x29, 7)));
-        assert!(is_passing_attention(&[0x72, 6, 0x2a, 9]));
+        assert!(is_passing_attention(&[0x72, 6, 0x2a, 9, 0, 0, 0, 0]));
         assert!(!is_passing_attention(&fixed(6, 0x2a, 3)), "reservations preempted");
         assert!(!is_passing_attention(&fixed(6, 0x28, 0)), "medium may have changed");
         assert!(!is_passing_attention(&fixed(5, 0x29, 0)), "another sense key");

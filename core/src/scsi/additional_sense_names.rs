@@ -1,5 +1,5 @@
-//! What additional sense codes and their qualifiers say, for direct access block devices (SPC-4 table E.2 and SPC-5
-//! table F.2): the values that disks, arrays and their ports report.
+//! What additional sense codes and their qualifiers say, for direct access block devices (SPC-4 annex E.2, and what
+//! SPC-5 added): the values that disks, arrays and their ports report.
 
 /// Code and qualifier as one number, ascending, and the standard's text.
 pub(super) const NAMES: &[(u16, &str)] = &[

@@ -143,7 +143,7 @@ impl Inquiry {
     }
 }
 
-/// PERIPHERAL DEVICE TYPE (SPC-4 table 142).
+/// PERIPHERAL DEVICE TYPE (SPC-4 clause 6.6.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DeviceType(pub u8);
 

@@ -40,7 +40,7 @@ pub fn decode_luns(data: &[u8]) -> Option<Listed<Lun>> {
     Some(Listed::read(data, 8, u64::from(stated), 8, |entry| Lun(entry.u64(0))))
 }
 
-/// PROVISIONING STATUS of blocks (SBC-3 table 62).
+/// PROVISIONING STATUS of blocks (SBC-3 clause 5.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ProvisioningStatus {
@@ -122,7 +122,7 @@ pub struct CommandSupport {
     pub usage: Vec<u8>,
 }
 
-/// Whether a unit carries a command out (SUPPORT, SPC-4 table 221).
+/// Whether a unit carries a command out (SUPPORT, SPC-4 clause 6.35).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Support {

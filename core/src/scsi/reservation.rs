@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::fields::Fields;
 
-/// Who may do what while a reservation is held (TYPE, SPC-4 table 183).
+/// Who may do what while a reservation is held (TYPE, SPC-4 clause 6.15).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ReservationType {
     /// 1h: only the holder writes.
@@ -355,6 +355,9 @@ mod tests {
             let cut = FullStatus::decode(&data[..len]).unwrap();
             assert!(cut.registrations.len() < 2 && status.registrations.starts_with(&cut.registrations));
         }
+        // A TransportID of 16 MiB and a bit.
+        data[28] = 1;
+        assert_eq!(FullStatus::decode(&data).unwrap().registrations, []);
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn decode_descriptor(fields: Fields<'_>) -> Sense {
             0x02 if descriptor.len() >= 7 => sense.set_key_specific(fields.array(4)),
             // Block commands.
             0x05 if descriptor.len() >= 4 => sense.incorrect_length = fields.bit(3, 5),
-            // Direct access block device: all of the above in one (SBC-3 clause 4.18.3).
+            // Direct access block device: all of the above in one (SBC-3).
             0x0d if descriptor.len() >= 32 => {
                 sense.incorrect_length = fields.bit(2, 5);
                 sense.information = fields.bit(2, 7).then_some(fields.u64(8));

@@ -1,4 +1,4 @@
-//! Reading, writing, comparing and flushing blocks.
+//! Reading, writing, comparing and flushing blocks: the clauses of SBC-3 that are named after the commands.
 
 use super::{blocks_of, cdb, change, query, range_cdb, some_blocks};
 use crate::initiator::{Command, Repeat};
@@ -25,7 +25,7 @@ impl Access {
     }
 }
 
-/// READ(10), or READ(16) where that is too small (SBC-3 clauses 5.8 and 5.10).
+/// READ(10), or READ(16) where that is too small.
 ///
 /// # Errors
 /// [`Misuse::InvalidArgument`] for no blocks, or for more than 2^32 - 1 bytes.
@@ -53,7 +53,7 @@ pub fn read_with(
     Ok(query(lun, cdb, len))
 }
 
-/// WRITE(10), or WRITE(16) where that is too small (SBC-3 clauses 5.31 and 5.33).
+/// WRITE(10), or WRITE(16) where that is too small.
 ///
 /// # Errors
 /// [`Misuse::InvalidArgument`] when `data` are not one or more whole blocks, or more than 2^32 - 1 bytes.
@@ -78,21 +78,20 @@ pub fn write_with(
     Ok(change(lun, cdb, data, Repeat::Safe))
 }
 
-/// SYNCHRONIZE CACHE(10) of the whole unit (SBC-3 clause 5.26): writes that were answered are on the medium when it
-/// ends with GOOD.
+/// SYNCHRONIZE CACHE(10) of the whole unit: writes that were answered are on the medium when it ends with GOOD.
 pub fn flush(lun: Lun) -> Command {
     flush_range(lun, 0, 0)
 }
 
-/// SYNCHRONIZE CACHE(10), or (16) where that is too small (SBC-3 clauses 5.26 and 5.27), of the blocks from `lba` on;
-/// of all up to the end when `blocks` is zero.
+/// SYNCHRONIZE CACHE(10), or (16) where that is too small, of the blocks from `lba` on; of all up to the
+/// end when `blocks` is zero.
 pub fn flush_range(lun: Lun, lba: u64, blocks: u32) -> Command {
     let (short, long) = (opcode::SYNCHRONIZE_CACHE_10, opcode::SYNCHRONIZE_CACHE_16);
     change(lun, range_cdb(Some(short), long, 0, lba, blocks), DataList::new(), Repeat::Safe)
 }
 
-/// VERIFY(10), or (16) where that is too small (SBC-3 clauses 5.28 and 5.30), with BYTCHK 00b: the unit is to see
-/// whether it can read the blocks. Some targets answer without having looked.
+/// VERIFY(10), or (16) where that is too small, with BYTCHK 00b: the unit is to see whether it can read the
+/// blocks. Some targets answer without having looked.
 ///
 /// # Errors
 /// [`Misuse::InvalidArgument`] for no blocks.
@@ -101,8 +100,8 @@ pub fn verify(lun: Lun, lba: u64, blocks: u32) -> Result<Command, Misuse> {
     Ok(query(lun, range_cdb(Some(opcode::VERIFY_10), opcode::VERIFY_16, 0, lba, blocks), 0))
 }
 
-/// VERIFY with BYTCHK 01b (SBC-3 clauses 5.28 and 5.30): the unit compares its blocks with `data`, and answers
-/// MISCOMPARE when they differ.
+/// VERIFY with BYTCHK 01b: the unit compares its blocks with `data`, and answers MISCOMPARE when they
+/// differ.
 ///
 /// # Errors
 /// As [`write()`].

@@ -129,7 +129,7 @@ pub enum StartStop {
     Eject,
 }
 
-/// START STOP UNIT (SBC-3 clause 5.25); the answer comes when it is done.
+/// START STOP UNIT (SBC-3); the answer comes when it is done.
 pub fn start_stop(lun: Lun, to: StartStop) -> Command {
     let bits = match to {
         StartStop::Start => 0x01,

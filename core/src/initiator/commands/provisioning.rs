@@ -1,4 +1,5 @@
-//! Blocks that have no storage, and many blocks of the same bytes.
+//! Blocks that have no storage, and many blocks of the same bytes: the clauses of SBC-3 that are named after the
+//! commands.
 
 use bytes::Bytes;
 
@@ -8,7 +9,7 @@ use crate::scsi::opcode;
 use crate::wire::Lun;
 use crate::{DataList, Misuse};
 
-/// What a WRITE SAME may do with the storage of its blocks, as long as they read as asked for (SBC-3 clause 5.40).
+/// What a WRITE SAME may do with the storage of its blocks, as long as they read as asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Deallocate {
     /// Write it.
@@ -30,7 +31,7 @@ impl Deallocate {
     }
 }
 
-/// UNMAP (SBC-3 clause 5.28): the unit may give the storage of `ranges` back, each an address and a number of blocks.
+/// UNMAP: the unit may give the storage of `ranges` back, each an address and a number of blocks.
 ///
 /// What the blocks read as afterwards, the Logical Block Provisioning page says. The Block Limits page says how many
 /// ranges and blocks a unit takes at a time.
@@ -59,7 +60,7 @@ pub fn unmap(lun: Lun, ranges: &[(u64, u32)]) -> Result<Command, Misuse> {
     Ok(change(lun, cdb, list.into(), Repeat::Safe))
 }
 
-/// WRITE SAME(10) or (16) (SBC-3 clauses 5.40 and 5.41): every one of the `blocks` blocks from `lba` on becomes `block`.
+/// WRITE SAME(10) or (16): every one of the `blocks` blocks from `lba` on becomes `block`.
 ///
 /// (16) is used where (10) is too small, and always with UNMAP, which more units support there.
 ///
@@ -81,7 +82,7 @@ pub fn write_same(
     Ok(change(lun, cdb, block.into(), Repeat::Safe))
 }
 
-/// WRITE SAME(16) with NDOB (SBC-3 clause 5.41): zeros without sending any. Units of older standards refuse it with
+/// WRITE SAME(16) with NDOB: zeros without sending any. Units of older standards refuse it with
 /// INVALID FIELD IN CDB; [`write_same`] with a block of zeros does the same.
 ///
 /// # Errors

@@ -219,12 +219,12 @@ fn transport_id(initiator: &TransportId) -> Result<Vec<u8>, Misuse> {
     }
 }
 
-/// RESERVE(6) of SPC-2 (clause 7.21): the unit is for this nexus alone, until it releases it or is lost.
+/// RESERVE(6) of SPC-2: the unit is for this nexus alone, until it releases it or is lost.
 pub fn reserve_6(lun: Lun) -> Command {
     change(lun, cdb(opcode::RESERVE_6, &[]), DataList::new(), Repeat::Never)
 }
 
-/// RELEASE(6) of SPC-2 (clause 7.16).
+/// RELEASE(6) of SPC-2.
 pub fn release_6(lun: Lun) -> Command {
     change(lun, cdb(opcode::RELEASE_6, &[]), DataList::new(), Repeat::Never)
 }

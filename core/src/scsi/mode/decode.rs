@@ -112,7 +112,7 @@ pub struct PageView<'a> {
     pub bytes: &'a [u8],
 }
 
-/// The Caching page (SBC-3 clause 6.5.5).
+/// The Caching page (SBC-3 clause 6.5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct CachingPage {
     /// WCE: GOOD may come before the medium has the data.
@@ -245,6 +245,9 @@ mod tests {
     fn lying_lengths() {
         assert_eq!(ModeData::decode_6(&[0xff, 0, 0, 0xff, 8, 0]).unwrap().pages, []);
         assert_eq!(ModeData::decode_10(&[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 8, 0]).unwrap().pages, []);
+        // Descriptors of 256 bytes are passed over, though nobody has so many.
+        let many = [&[1, 10, 0, 0, 0, 0, 1, 0][..], &[0; 256], &[0x1c, 0]].concat();
+        assert_eq!(ModeData::decode_10(&many).unwrap().pages[0].code, 0x1c);
         // MODE DATA LENGTH ends the data, whatever follows.
         assert_eq!(ModeData::decode_6(&[3, 0, 0, 0, 0x08, 0x01, 0x04]).unwrap().pages, []);
     }

@@ -1,4 +1,4 @@
-//! The Block Limits page, SBC-4 clause 6.6.3.
+//! The Block Limits page, SBC-3 clause 6.6.4 and SBC-4.
 
 use super::{BLOCK_LIMITS, Page, page};
 use crate::scsi::fields::Fields;

@@ -83,9 +83,9 @@ pub struct BlockDeviceCharacteristics {
     pub form_factor: u8,
     /// ZONED: 1 for host aware, 2 for device managed.
     pub zoned: u8,
-    /// FUAB: SYNCHRONIZE CACHE may come before what it is to follow (SBC-3 clause 4.15).
+    /// FUAB: SYNCHRONIZE CACHE and FUA mean what SBC-3 says, not what SBC-2 says.
     pub fua_behaviour: bool,
-    /// VBULS: verifying unmapped blocks succeeds.
+    /// VBULS: unmapped blocks can be compared with data.
     pub verifies_unmapped: bool,
 }
 

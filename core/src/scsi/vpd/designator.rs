@@ -229,7 +229,7 @@ pub fn decode_designations(data: &[u8]) -> Option<Vec<Designation<'_>>> {
     Some(out)
 }
 
-/// What a PROTOCOL IDENTIFIER stands for (SPC-4 table 477).
+/// What a PROTOCOL IDENTIFIER stands for (SPC-4 clause 7.6).
 pub const fn protocol_name(protocol: u8) -> Option<&'static str> {
     Some(match protocol {
         0x0 => "Fibre Channel",
