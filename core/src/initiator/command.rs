@@ -74,7 +74,8 @@ pub enum Repeat {
     Never,
 }
 
-/// What happens when a command was not carried out for a passing reason: UNIT ATTENTION, BUSY, TASK SET FULL.
+/// What happens when a command was not carried out for a passing reason: UNIT ATTENTION, BUSY, TASK SET FULL, and, a few
+/// times, ABORTED COMMAND where [`Repeat::Safe`] allows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Transient {
     /// It is sent again: at once after a unit attention that says no more than that something happened (reset, I_T

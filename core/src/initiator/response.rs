@@ -10,13 +10,16 @@ use crate::wire::{DataIn, Residual, ScsiResponse};
 use crate::{DataList, FrameError, Instant, PeerError};
 
 use super::Initiator;
-use super::command::{Answer, Cause, Outcome, Sink, Transient};
+use super::command::{Answer, Cause, Outcome, Repeat, Sink, Transient};
 use super::event::Event;
 use super::receive::Fault;
 use super::task::{Body, Phase, Scsi};
 
 /// How often a command without a timeout is put off before its caller gets to know.
 const MAX_PUT_OFF: u32 = 100;
+
+/// How often a command is sent again that the target has aborted, a damaged payload (0Bh/47h) being the usual reason.
+const MAX_ABORTED: u32 = 5;
 
 /// The first pause before a busy target is asked again; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -82,6 +85,11 @@ impl Initiator {
     fn answered(&mut self, now: Instant, task: TaskId, said: &Said<'_>) -> Result<(), Fault> {
         let Some(scsi) = self.tasks.scsi_mut(task) else { return Ok(()) };
         let status = Status(said.status);
+        if status == Status::CHECK_CONDITION && said.sense.is_empty() {
+            // RFC 7143 section 7.7 names it among the errors that end the connection.
+            let error = PeerError::Protocol("CHECK CONDITION without sense data");
+            return Err(Fault::of(task, error));
+        }
         if status == Status::GOOD {
             check_complete(scsi, said).map_err(|why| Fault::of(task, PeerError::Protocol(why)))?;
         }
@@ -114,8 +122,12 @@ impl Initiator {
         if scsi.command.transient == Transient::Deliver || scsi.put_off >= MAX_PUT_OFF {
             return false;
         }
-        let attention = status == Status::CHECK_CONDITION && is_passing_attention(sense);
-        if !attention && status != Status::BUSY && status != Status::TASK_SET_FULL {
+        let sense_data = Sense::decode(sense).filter(|_| status == Status::CHECK_CONDITION);
+        let attention = sense_data.as_ref().is_some_and(is_passing_attention);
+        let aborted = scsi.command.repeat == Repeat::Safe
+            && scsi.put_off < MAX_ABORTED
+            && sense_data.is_some_and(|s| s.key == SenseKey::AbortedCommand && !s.deferred);
+        if !attention && !aborted && status != Status::BUSY && status != Status::TASK_SET_FULL {
             return false;
         }
         scsi.put_off += 1;
@@ -190,8 +202,7 @@ fn sense_of(data: &[u8]) -> Result<&[u8], PeerError> {
 /// Whether sense data tells of a unit attention that says no more than that something has happened: power on, reset or I_T
 /// nexus loss (29h), changed parameters (2Ah), changed operating conditions (3Fh). Others, such as a changed medium or
 /// lost reservations, are for the caller.
-fn is_passing_attention(sense: &[u8]) -> bool {
-    let Some(sense) = Sense::decode(sense) else { return false };
+fn is_passing_attention(sense: &Sense) -> bool {
     if sense.deferred || sense.key != SenseKey::UnitAttention {
         return false;
     }
@@ -217,6 +228,8 @@ mod tests {
 
     #[test]
     fn only_attentions_that_explain_themselves_are_passing() {
+        let is_passing_attention =
+            |sense: &[u8]| Sense::decode(sense).is_some_and(|s| is_passing_attention(&s));
         let fixed = |key, asc, ascq| {
             let mut sense = [0; 18];
             (sense[0], sense[2], sense[7], sense[12], sense[13]) = (0x70, key, 10, asc, ascq);
@@ -229,5 +242,6 @@ mod tests {
         assert!(!is_passing_attention(&fixed(5, 0x29, 0)), "another sense key");
         assert!(!is_passing_attention(&fixed(6, 0x29, 0)[..12]), "too short");
         assert!(!is_passing_attention(&[]));
+        assert!(!is_passing_attention(&[0x73, 6, 0x29, 0, 0, 0, 0, 0]), "of an earlier command");
     }
 }
