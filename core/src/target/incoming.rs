@@ -424,10 +424,11 @@ impl Incoming {
                 return Ok(());
             }
         };
-        let parameters = responder.parameters()?;
+        // Operational keys are negotiated in their own stage: before it there is nothing to agree on.
+        let parameters = if next == Stage::FullFeature { Some(responder.parameters()?) } else { None };
         let text = core::mem::take(&mut self.unsent);
         self.stages.advance(next);
-        if next == Stage::FullFeature {
+        if let Some(parameters) = parameters {
             if let Some(response) = self.response(request, Step::Go(next)) {
                 self.parameters = Some(parameters);
                 self.phase = Phase::Ready(Box::new(response), text);
