@@ -10,7 +10,7 @@ use iscsicore::{Instant, Limits};
 use outgoing_support::*;
 
 // A login without credentials, request by request.
-// covers: 7143-4.2.7.1-1 7143-4.2.7.1-4 7143-6.3-2 7143-6.3-4 7143-11.12-1 7143-11.12.10-1 7143-13.4-1 7143-13.5-1
+// covers: 7143-4.2.7.1-1 7143-4.2.7.1-4 7143-6.3-1 7143-6.3-2 7143-6.3-4 7143-11.12-1 7143-11.12.10-1 7143-13.4-1 7143-13.5-1
 #[test]
 fn an_open_login_from_the_first_request_to_the_last() {
     let mut talk = Talk::new(config());

@@ -14,6 +14,8 @@ pub(crate) mod address;
 mod config;
 mod failure;
 mod response;
+#[cfg(test)]
+mod tests;
 
 use address::read_redirect;
 pub use config::{Credentials, LoginRequestConfig};
@@ -75,6 +77,37 @@ pub(crate) struct Attached {
 /// [`poll_timeout`](Self::poll_timeout).
 ///
 /// Security comes first, always, even if only to agree on none; every operational key is offered in the stage after it.
+///
+/// ```
+/// use iscsicore::initiator::{LoginRequestConfig, Outgoing, OutgoingEvent};
+/// use iscsicore::link::{Receiver, Transmitter};
+/// use iscsicore::login::Offer;
+/// use iscsicore::wire::Isid;
+/// use iscsicore::{Instant, Limits};
+///
+/// let config = LoginRequestConfig {
+///     initiator: "iqn.2026-01.com.example:host".parse()?,
+///     initiator_alias: None,
+///     target: Some("iqn.2026-01.com.example:disk".parse()?),
+///     isid: Isid([0x80, 0, 0, 0, 0, 1]),
+///     credentials: None,
+///     offer: Offer::default(),
+/// };
+/// let (now, limits) = (Instant::ZERO, Limits::default());
+/// let (mut rx, mut tx) = (Receiver::new(&limits), Transmitter::new());
+/// let seed = [0x5a; 32]; // 32 bytes from the system's generator
+/// let mut outgoing = Outgoing::new(config, limits, seed, now);
+/// outgoing.transmit(now, &mut tx); // and write what `tx` holds
+/// // Whenever bytes have arrived in `rx`:
+/// outgoing.receive(now, &mut rx)?;
+/// match outgoing.poll_event() {
+///     Some(OutgoingEvent::Ready) => {} // make a session of it
+///     Some(OutgoingEvent::Redirected(redirect)) => println!("log in at {}", redirect.address),
+///     Some(OutgoingEvent::Failed(failure)) => println!("{failure}"),
+///     Some(_) | None => {} // go on
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Outgoing {
     limits: Limits,

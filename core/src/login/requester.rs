@@ -193,6 +193,7 @@ impl Requester {
                 Err(failure) => Err(GiveUp { trouble: Trouble::Terms, why: failure.why }),
             },
             Some(stage) => {
+                // The steps above allow no other way here; this is the one place where all of them must have led.
                 if !self.security.is_satisfied() {
                     return Err(Failure::initiator("the target ends an authentication too soon").into());
                 }

@@ -14,9 +14,13 @@ pub const MAX_ENCODED_VALUE: usize = 8192;
 
 /// Whether `key` is one by its form: 1 to 63 letters, digits and `.-+@_`, the first a capital letter (section 6.1).
 ///
-/// A `#` may stand in the second place behind an `X`, as in `X#NodeArchitecture` (section 13.26).
+/// A `#` may stand in the second place behind an `X`, as in `X#NodeArchitecture` (section 13.26). One key of
+/// RFC 7144 (section 7.1.1) begins with a small letter.
 #[must_use]
 pub fn is_key(key: &[u8]) -> bool {
+    if key == b"iSCSIProtocolLevel" {
+        return true;
+    }
     let [first, rest @ ..] = key else { return false };
     let rest = if *first == b'X' { rest.strip_prefix(b"#").unwrap_or(rest) } else { rest };
     key.len() <= MAX_KEY
