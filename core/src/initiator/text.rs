@@ -10,6 +10,7 @@ use super::Initiator;
 use super::command::Cause;
 use super::connection::Question;
 use super::event::Event;
+use super::outgoing::address::parse_target_address;
 use super::receive::Fault;
 use super::task::{Body, Task, tag};
 
@@ -18,9 +19,6 @@ const SPARE_ROUNDS: usize = 16;
 
 /// The least that a Text Response brings when it is not the last: what any initiator takes.
 const LEAST_SEGMENT: usize = 512;
-
-/// The port of iSCSI (RFC 7143 section 4.3), when an address has none.
-const PORT: u16 = 3260;
 
 impl Initiator {
     pub(super) fn ask_for_targets(&mut self, now: Instant, which: &SendTargets) -> Result<TaskId, Misuse> {
@@ -140,8 +138,13 @@ fn records(pairs: &[(&str, &str)]) -> Result<Vec<TargetRecord>, Cause> {
                 out.extend(name.ok().map(|name| TargetRecord { name: name.into(), addresses: Vec::new() }));
             }
             "TargetAddress" if named => {
-                let address = parse_address(value);
-                out.last_mut().into_iter().for_each(|record| record.addresses.extend(address.clone()));
+                let read = parse_target_address(value).ok();
+                // Targets with one portal group leave its tag out: it is 1.
+                let address =
+                    read.map(|(address, tag)| TargetAddress { address, portal_group_tag: tag.unwrap_or(1) });
+                if let Some(record) = out.last_mut() {
+                    record.addresses.extend(address);
+                }
             }
             "SendTargets" if ["Reject", "NotUnderstood", "Irrelevant"].contains(value) => {
                 return Err(Cause::Refused);
@@ -152,40 +155,9 @@ fn records(pairs: &[(&str, &str)]) -> Result<Vec<TargetRecord>, Cause> {
     Ok(out)
 }
 
-/// Reads `host[:port][,tag]` (RFC 7143 section 13.8). A missing port is 3260, a missing tag 1, which targets with one
-/// portal group mean.
-fn parse_address(value: &str) -> Option<TargetAddress> {
-    let (address, tag) = match value.rsplit_once(',') {
-        Some((address, tag)) => (address, u16::try_from(parse_number(tag, 0..=65_535).ok()?).ok()?),
-        None => (value, 1),
-    };
-    if address.is_empty() || !address.bytes().all(|b| b.is_ascii_graphic()) {
-        return None;
-    }
-    let has_port = match address.rsplit_once(']') {
-        Some((_, rest)) => rest.starts_with(':'),
-        None => address.contains(':'),
-    };
-    let address = if has_port { address.to_owned() } else { format!("{address}:{PORT}") };
-    Some(TargetAddress { address, portal_group_tag: tag })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_in_all_their_forms() {
-        let read = |text| parse_address(text).map(|a| (a.address, a.portal_group_tag));
-        assert_eq!(read("10.0.0.1:3261,2"), Some(("10.0.0.1:3261".into(), 2)));
-        assert_eq!(read("10.0.0.1,0"), Some(("10.0.0.1:3260".into(), 0)));
-        assert_eq!(read("[fe80::1]:860,1"), Some(("[fe80::1]:860".into(), 1)));
-        assert_eq!(read("[::1],1"), Some(("[::1]:3260".into(), 1)));
-        assert_eq!(read("host.example"), Some(("host.example:3260".into(), 1)));
-        for bad in ["", ",1", "a b:1,1", "host:1,70000", "host:1,x", "a\u{7}b,1"] {
-            assert_eq!(read(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn addresses_belong_to_the_name_before_them() {
@@ -193,7 +165,8 @@ mod tests {
             ("TargetAddress", "stray:1,1"),
             ("TargetName", "iqn.2026-01.dev.iscsicore:a"),
             ("TargetAddress", "one:1,1"),
-            ("TargetAddress", "two:2,2"),
+            ("TargetAddress", "no address,1"),
+            ("TargetAddress", "[fe80::2]"),
             ("TargetName", "not a name"),
             ("TargetAddress", "lost:1,1"),
             ("TargetName", "iqn.2026-01.dev.iscsicore:b"),
@@ -201,6 +174,8 @@ mod tests {
         let records = records(&pairs).unwrap();
         let shape: Vec<_> = records.iter().map(|r| (r.name.as_str(), r.addresses.len())).collect();
         assert_eq!(shape, [("iqn.2026-01.dev.iscsicore:a", 2), ("iqn.2026-01.dev.iscsicore:b", 0)]);
+        let last = &records[0].addresses[1];
+        assert_eq!((last.address.as_str(), last.portal_group_tag), ("[fe80::2]:3260", 1));
         assert_eq!(super::records(&[("SendTargets", "Reject")]), Err(Cause::Refused));
     }
 }
