@@ -166,26 +166,39 @@ fn questions() {
     check(c::request_sense(LUN, SenseFormat::Fixed), &[3, 0, 0, 0, 252], 252, "REQUEST SENSE");
     check(c::request_sense(LUN, SenseFormat::Descriptor), &[3, 1, 0, 0, 252], 252, "REQUEST SENSE");
     check(c::inquiry(LUN), &[0x12, 0, 0, 0, 252], 252, "INQUIRY");
-    check(c::vpd(LUN, 0xb0), &[0x12, 1, 0xb0, 0xff, 0xff], 65535, "INQUIRY");
+    check(c::vpd(LUN, 0xb0), &[0x12, 1, 0xb0, 0x20, 0], 8192, "INQUIRY");
     check(c::read_capacity_10(LUN), &[0x25], 8, "READ CAPACITY(10)");
     let cdb = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32];
     check(c::read_capacity_16(LUN), &cdb, 32, "READ CAPACITY(16)");
-    let cdb = [0xa0, 0, 0, 0, 0, 0, 0, 2, 0, 8];
-    check(c::report_luns(LUN), &cdb, 131_080, "REPORT LUNS");
+    let cdb = [0xa0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0];
+    check(c::report_luns(LUN), &cdb, 8192, "REPORT LUNS");
     let name = "REPORT SUPPORTED OPERATION CODES";
-    check(c::report_supported_opcodes(LUN), &[0xa3, 0x0c, 0, 0, 0, 0, 0, 1, 0, 0], 65536, name);
+    check(c::report_supported_opcodes(LUN), &[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 0x20, 0], 8192, name);
     let one = c::report_opcode_support(LUN, 0x28, None);
-    check(one, &[0xa3, 0x0c, 1, 0x28, 0, 0, 0, 1, 0, 0], 65536, name);
+    check(one, &[0xa3, 0x0c, 1, 0x28, 0, 0, 0, 0, 0x20, 0], 8192, name);
     let one = c::report_opcode_support(LUN, 0x9e, Some(0x10));
-    check(one, &[0xa3, 0x0c, 2, 0x9e, 0, 0x10, 0, 1, 0, 0], 65536, name);
+    check(one, &[0xa3, 0x0c, 2, 0x9e, 0, 0x10, 0, 0, 0x20, 0], 8192, name);
     for (at, name) in
         ["READ KEYS", "READ RESERVATION", "REPORT CAPABILITIES", "READ FULL STATUS"].iter().enumerate()
     {
         let command =
             [c::pr_in_keys, c::pr_in_reservation, c::pr_in_capabilities, c::pr_in_full_status][at](LUN);
         let name = format!("PERSISTENT RESERVE IN ({name})");
-        check(command, &[0x5e, at as u8, 0, 0, 0, 0, 0, 0xff, 0xff], 65535, &name);
+        check(command, &[0x5e, at as u8, 0, 0, 0, 0, 0, 0x20, 0], 8192, &name);
     }
+}
+
+#[test]
+fn a_query_can_ask_for_more() {
+    let more = c::report_luns(LUN).with_room_for(131_080);
+    assert_eq!((more.data_in, more.cdb.u32_at(6)), (131_080, 131_080));
+    let keys = c::pr_in_keys(LUN).with_room_for(100_000);
+    assert_eq!((keys.data_in, keys.cdb.u16_at(7)), (65_535, 65_535), "as much as the field can say");
+    let page = c::vpd(LUN, 0x83).with_room_for(20_000);
+    assert_eq!((page.data_in, page.cdb.u16_at(3)), (20_000, 20_000));
+    let codes = c::report_supported_opcodes(LUN).with_room_for(9000);
+    assert_eq!((codes.data_in, codes.cdb.u32_at(6)), (9000, 9000));
+    assert_eq!(c::test_unit_ready(LUN).with_room_for(9000).data_in, 0);
 }
 
 #[test]
@@ -194,8 +207,8 @@ fn modes_and_power() {
     check(&c::mode_sense_6(LUN, 8, 1), &[0x1a, 0, 8, 1, 255], 0, 255, "MODE SENSE(6)", safe);
     let sense = c::mode_sense_6_with(LUN, 0x3f, 0, PageControl::Changeable);
     check(&sense, &[0x1a, 0, 0x7f, 0, 255], 0, 255, "MODE SENSE(6)", safe);
-    let cdb = [0x5a, 0, 0x0a, 0xff, 0, 0, 0, 255, 255];
-    check(&c::mode_sense_10(LUN, 0x0a, 0xff), &cdb, 0, 65535, "MODE SENSE(10)", safe);
+    let cdb = [0x5a, 0, 0x0a, 0xff, 0, 0, 0, 0x20, 0];
+    check(&c::mode_sense_10(LUN, 0x0a, 0xff), &cdb, 0, 8192, "MODE SENSE(10)", safe);
     for (control, byte) in [(PageControl::Default, 0x88), (PageControl::Saved, 0xc8)] {
         assert_eq!(c::mode_sense_10_with(LUN, 8, 0, control).cdb.byte(2), byte);
     }

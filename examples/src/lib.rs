@@ -2,15 +2,18 @@
 //!
 //! - `target_std`: blocking threads of the standard library, a thread for each connection.
 //! - `target_smol`: smol, one thread, a task for each connection.
+//! - `initiator_std`: an initiator on a blocking socket, one thread.
+//! - `initiator_smol`: an initiator on smol, with many commands under way at the same time.
 //! - `custom_backend`: the ready-made server of `iscsicore-tokio` over storage of your own.
 //!
-//! The first two take `[--listen ADDRESS:PORT] [--disk FILE:SIZE]` and say where they serve. Begin with the `main`
-//! of either and read on downwards. What has nothing to do with a loop is told once, here.
+//! The targets take `[--listen ADDRESS:PORT] [--disk FILE:SIZE]` and say where they serve. Begin with the `main`
+//! of any and read on downwards. What has nothing to do with a loop is told once, here.
 
 use std::sync::LazyLock;
 
 use iscsicore::Instant;
 
+pub mod initiator;
 pub mod options;
 pub mod storage;
 

@@ -303,8 +303,27 @@ impl Initiator {
     }
 
     /// What the caller may act on next.
+    ///
+    /// The index of a [`TaskId`] is not used again before the event that tells the task's end was taken here.
     pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.next_event();
+        if let Some(event) = &event {
+            self.release(event);
+        }
+        event
+    }
+
+    /// [`poll_event`](Self::poll_event) for somebody who passes the event on later, and then calls
+    /// [`release`](Self::release).
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// The caller has taken `event`.
+    pub(crate) fn release(&mut self, event: &Event) {
+        if let Event::Completed { task, .. } = event {
+            self.tasks.release(*task);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called. Any other call may change it.

@@ -85,11 +85,6 @@ impl Initiator {
     fn answered(&mut self, now: Instant, task: TaskId, said: &Said<'_>) -> Result<(), Fault> {
         let Some(scsi) = self.tasks.scsi_mut(task) else { return Ok(()) };
         let status = Status(said.status);
-        if status == Status::CHECK_CONDITION && said.sense.is_empty() {
-            // RFC 7143 section 7.7 names it among the errors that end the connection.
-            let error = PeerError::Protocol("CHECK CONDITION without sense data");
-            return Err(Fault::of(task, error));
-        }
         if status == Status::GOOD {
             check_complete(scsi, said).map_err(|why| Fault::of(task, PeerError::Protocol(why)))?;
         }
@@ -147,8 +142,9 @@ impl Initiator {
 
     /// Ends a command.
     pub(super) fn finish(&mut self, id: TaskId, outcome: Outcome) {
-        if self.tasks.scsi(id).is_none() {
-            return;
+        let Some(silent) = self.tasks.scsi(id).map(|scsi| scsi.silent) else { return };
+        if !silent {
+            self.tasks.hold(id);
         }
         let Some(task) = self.tasks.remove(id) else { return };
         let Body::Scsi(scsi) = task.body else { return };
@@ -157,7 +153,7 @@ impl Initiator {
             Phase::Waiting => self.waiting.retain(|waiting| *waiting != id),
             Phase::Paused => self.paused.retain(|(_, paused)| *paused != id),
         }
-        if !scsi.silent {
+        if !silent {
             self.events.push_back(Event::Completed { task: id, outcome });
         }
         self.commands -= 1;

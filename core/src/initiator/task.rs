@@ -117,6 +117,8 @@ impl Scsi {
 struct Place {
     generation: u32,
     task: Option<Task>,
+    /// An event tells of the end of the task, and was not taken yet.
+    held: bool,
 }
 
 /// All tasks of a session.
@@ -126,6 +128,8 @@ pub(super) struct Tasks {
     free: Vec<u32>,
     /// Resets that have not been answered.
     resets: usize,
+    /// Tasks that are there.
+    len: usize,
 }
 
 impl Tasks {
@@ -135,7 +139,7 @@ impl Tasks {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.len
     }
 
     pub(super) fn insert(&mut self, task: Task) -> TaskId {
@@ -144,6 +148,7 @@ impl Tasks {
             self.places.len() as u32 - 1
         });
         self.resets += usize::from(task.body.is_reset());
+        self.len += 1;
         let place = &mut self.places[index as usize];
         place.task = Some(task);
         TaskId { index, generation: place.generation }
@@ -153,9 +158,28 @@ impl Tasks {
         let place = self.places.get_mut(id.index()).filter(|p| p.generation == id.generation)?;
         let task = place.task.take()?;
         place.generation = place.generation.wrapping_add(1);
-        self.free.push(id.index);
+        if !place.held {
+            self.free.push(id.index);
+        }
+        self.len -= 1;
         self.resets -= usize::from(task.body.is_reset());
         Some(task)
+    }
+
+    /// Keeps the index of a task from being used again before [`release`](Self::release): an event tells of its end, and
+    /// callers may keep tables by index.
+    pub(super) fn hold(&mut self, id: TaskId) {
+        if let Some(place) = self.places.get_mut(id.index()) {
+            place.held = true;
+        }
+    }
+
+    /// The event was taken.
+    pub(super) fn release(&mut self, id: TaskId) {
+        let Some(place) = self.places.get_mut(id.index()) else { return };
+        if core::mem::replace(&mut place.held, false) && place.task.is_none() {
+            self.free.push(id.index);
+        }
     }
 
     pub(super) fn get(&self, id: TaskId) -> Option<&Task> {
@@ -221,6 +245,24 @@ mod tests {
         assert_eq!(c.index(), a.index());
         assert_ne!(tag(c), tag(a));
         assert_eq!((tasks.find(tag(a)), tasks.get(a).is_none(), tasks.len()), (None, true, 2));
+    }
+
+    #[test]
+    fn an_index_is_not_used_again_before_the_end_of_its_task_was_taken() {
+        let mut tasks = Tasks::default();
+        let a = tasks.insert(ping());
+        tasks.hold(a);
+        tasks.remove(a);
+        let b = tasks.insert(ping());
+        assert_ne!(b.index(), a.index());
+        tasks.release(a);
+        assert_eq!(tasks.insert(ping()).index(), a.index());
+        // A task whose end was told may still be there.
+        tasks.hold(b);
+        tasks.release(b);
+        assert_ne!(tasks.insert(ping()).index(), b.index());
+        tasks.remove(b);
+        assert_eq!((tasks.insert(ping()).index(), tasks.len()), (b.index(), 3));
     }
 
     // covers: 7143-11.2.1.8-2

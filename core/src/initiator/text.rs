@@ -28,6 +28,10 @@ impl Initiator {
         }
         let value = match which {
             SendTargets::All => "All",
+            // Nothing else may get into the request with it, and it must fit into one PDU.
+            SendTargets::Named(name) if IscsiName::received(name).is_err() => {
+                return Err(Misuse::InvalidArgument("send_targets: not the name of a target"));
+            }
             SendTargets::Named(name) => name,
             SendTargets::Current => "",
         };

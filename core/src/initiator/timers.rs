@@ -96,6 +96,7 @@ impl Initiator {
                 scsi.silent = true;
                 let aborting = core::mem::replace(&mut scsi.aborting, true);
                 let outcome = Outcome::Unknown(Cause::TimedOut);
+                self.tasks.hold(id);
                 self.events.push_back(Event::Completed { task: id, outcome });
                 if !aborting {
                     self.send_abort(now, id);

@@ -3,11 +3,12 @@
 use core::mem;
 use core::time::Duration;
 
+use super::backoff::Held;
 use super::event::{AttemptError, NexusEnd, NexusEvent};
 use super::phase::Phase;
 use super::route::Route;
 use super::{Interruption, Nexus};
-use crate::initiator::{DownReason, Event, LoginFailure, Outgoing, OutgoingEvent, Redirect};
+use crate::initiator::{DownReason, Event, LoginFailure, Outcome, Outgoing, OutgoingEvent, Redirect};
 use crate::link::Receiver;
 use crate::login::ChapAlgorithm;
 use crate::session::ConnId;
@@ -88,6 +89,7 @@ impl Nexus {
             }
         };
         self.phase = Phase::Up { conn, since: now };
+        self.progress = false;
         self.home = self.route.home().clone();
         self.without_sha256 = self.route.without_sha256;
         self.attempts = 0;
@@ -125,7 +127,8 @@ impl Nexus {
     /// proved once more by another algorithm.
     fn sha256_may_be_to_blame(&self, failure: &LoginFailure) -> bool {
         let credentials = self.config.login.credentials.as_ref();
-        failure.status == Some(LoginStatus::AUTHENTICATION_FAILURE)
+        let refusals = [LoginStatus::AUTHENTICATION_FAILURE, LoginStatus::INITIATOR_ERROR];
+        failure.status.is_some_and(|status| refusals.contains(&status))
             && failure.algorithm == Some(ChapAlgorithm::Sha256)
             && !self.route.without_sha256
             && credentials.is_some_and(|c| c.algorithms.iter().any(|a| *a != ChapAlgorithm::Sha256))
@@ -189,12 +192,16 @@ impl Nexus {
 
     /// Acts on what the session tells, and passes on the rest.
     pub(super) fn settle(&mut self, now: Instant) {
-        while let Some(event) = self.initiator.poll_event() {
+        while let Some(event) = self.initiator.next_event() {
             match event {
                 _ if matches!(self.phase, Phase::Ended) => {}
                 Event::Down { conn, why, time2wait, .. } => self.down(now, conn, why, time2wait),
                 Event::Ended => self.finish(now, NexusEnd::LoggedOut),
-                other => self.events.push_back(NexusEvent::Session(other)),
+                other => {
+                    let answered = |outcome: &Outcome| matches!(outcome, Outcome::Answered(_));
+                    self.progress |= matches!(&other, Event::Completed { outcome, .. } if answered(outcome));
+                    self.events.push_back(NexusEvent::Session(other));
+                }
             }
         }
     }
@@ -227,8 +234,8 @@ impl Nexus {
             self.backoff.reset();
             return now;
         }
-        let lasted = now.saturating_since(since);
-        let pause = self.backoff.after_loss(lasted, &self.config.reconnect, &mut self.entropy);
+        let held = Held { time: now.saturating_since(since), progress: self.progress };
+        let pause = self.backoff.after_loss(held, &self.config.reconnect, &mut self.entropy);
         now + pause.max(Duration::from_secs(time2wait.into()))
     }
 
@@ -242,7 +249,7 @@ impl Nexus {
         }
         self.phase = Phase::Ended;
         self.initiator.end(now);
-        while let Some(event) = self.initiator.poll_event() {
+        while let Some(event) = self.initiator.next_event() {
             if !matches!(event, Event::Down { .. } | Event::Ended) {
                 self.events.push_back(NexusEvent::Session(event));
             }

@@ -8,6 +8,15 @@ use crate::login::Entropy;
 /// No pause is shorter, whatever the policy says: a loop without pauses would do nothing but dial.
 const SHORTEST: Duration = Duration::from_millis(1);
 
+/// What is to be said for a connection that is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    /// For how long it was up.
+    pub(super) time: Duration,
+    /// Whether a command was answered on it.
+    pub(super) progress: bool,
+}
+
 /// Counts what has failed since a connection last held.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
@@ -23,17 +32,20 @@ impl Backoff {
         *self = Backoff::default();
     }
 
-    /// The pause after the loss of a connection that was up for `lasted`. One that held for longer than the pause
-    /// proves that the target works; one that did not counts as a failure, as it may be we that break it.
+    /// The pause after the loss of a connection. One that held for longer than the pause proves that the target works. One
+    /// that did not counts as a failure, as it may be we that break it; but if it got something done, pauses
+    /// do not grow.
     pub(super) fn after_loss(
         &mut self,
-        lasted: Duration,
+        held: Held,
         policy: &ReconnectPolicy,
         entropy: &mut Entropy,
     ) -> Duration {
         self.failures = 0;
-        if lasted >= whole(self.short_lived, policy) {
+        if held.time >= whole(self.short_lived, policy) {
             self.short_lived = 0;
+        } else if held.progress {
+            self.short_lived = 1;
         }
         let pause = whole(self.short_lived, policy);
         self.short_lived = self.short_lived.saturating_add(1);
@@ -82,6 +94,27 @@ mod tests {
         }
     }
 
+    fn held(millis: u64) -> Held {
+        Held { time: Duration::from_millis(millis), progress: false }
+    }
+
+    #[test]
+    fn pauses_do_not_grow_while_something_gets_done() {
+        let (policy, mut entropy) = (policy(100, 10_000), Entropy::new([9; 32]));
+        let mut backoff = Backoff::default();
+        let mut after = |progress| {
+            let held = Held { progress, ..held(1) };
+            backoff.after_loss(held, &policy, &mut entropy).as_millis()
+        };
+        assert_eq!(after(true), 0);
+        for _ in 0..10 {
+            assert!((50..=100).contains(&after(true)));
+        }
+        assert!((100..=200).contains(&after(false)));
+        assert!((200..=400).contains(&after(false)));
+        assert!((50..=100).contains(&after(true)));
+    }
+
     // Goal: pauses double, stay within half and all, and differ. Method: twenty steps for each of 500 seeds.
     #[test]
     fn pauses_double_up_to_the_longest_and_vary_by_half() {
@@ -91,7 +124,7 @@ mod tests {
             let mut bytes = [1; 32];
             bytes[..2].copy_from_slice(&seed.to_be_bytes());
             let (mut entropy, mut backoff) = (Entropy::new(bytes), Backoff::default());
-            assert_eq!(backoff.after_loss(Duration::ZERO, &policy, &mut entropy), Duration::ZERO);
+            assert_eq!(backoff.after_loss(held(0), &policy, &mut entropy), Duration::ZERO);
             for step in 0..20u32 {
                 let whole = Duration::from_millis((100 << step.min(10)).min(10_000));
                 let pause = backoff.after_failure(&policy, &mut entropy);
@@ -114,8 +147,7 @@ mod tests {
     fn a_connection_that_held_starts_the_pauses_again_and_one_that_did_not_goes_on() {
         let (policy, mut entropy) = (policy(100, 10_000), Entropy::new([9; 32]));
         let mut backoff = Backoff::default();
-        let mut after =
-            |lasted| backoff.after_loss(Duration::from_millis(lasted), &policy, &mut entropy).as_millis();
+        let mut after = |lasted| backoff.after_loss(held(lasted), &policy, &mut entropy).as_millis();
         assert_eq!(after(0), 0);
         assert!((50..=100).contains(&after(99)));
         assert!((100..=200).contains(&after(199)));
@@ -125,7 +157,7 @@ mod tests {
         for _ in 0..9 {
             backoff.after_failure(&policy, &mut entropy);
         }
-        let pause = backoff.after_loss(Duration::from_millis(200), &policy, &mut entropy);
+        let pause = backoff.after_loss(held(200), &policy, &mut entropy);
         assert_eq!(pause, Duration::ZERO);
     }
 
@@ -142,7 +174,7 @@ mod tests {
                 let mut backoff = Backoff { failures, short_lived: failures };
                 assert!(backoff.after_failure(&policy, &mut entropy) >= SHORTEST / 2);
                 let mut backoff = Backoff { failures, short_lived: failures.max(1) };
-                assert!(backoff.after_loss(Duration::ZERO, &policy, &mut entropy) >= SHORTEST / 2);
+                assert!(backoff.after_loss(held(0), &policy, &mut entropy) >= SHORTEST / 2);
             }
         }
     }

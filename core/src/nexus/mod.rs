@@ -16,17 +16,19 @@
 //!   ([`Command::timeout`](crate::initiator::Command::timeout)) is over, or the nexus ends. Time runs while there is
 //!   no connection, too. A command without a time, on a nexus that never gives up, waits for as long as it takes.
 //! - *Commands are repeated only where that is safe.* When a connection is lost, those that were never sent wait for the
-//!   next one. Those that were sent are sent again, in their order and from their beginning, if they are
-//!   [`Repeat::Safe`](crate::initiator::Repeat::Safe): they may then be carried out twice, the second time after other
-//!   commands that were sent with them, which is what initiators do about an answer that got lost, and why commands
-//!   whose order matters must not be outstanding together. The others end with
+//!   next one. Those that were sent are sent again, ahead of them and from the beginning, if they are
+//!   [`Repeat::Safe`](crate::initiator::Repeat::Safe); the target has ended them with the old session by then, so the
+//!   first attempt cannot overtake the second. The others end with
 //!   [`Outcome::Unknown`](crate::initiator::Outcome::Unknown): they were carried out, or not, or in part.
 //!   [`Outcome::NotSent`](crate::initiator::Outcome::NotSent) says that a command was certainly not.
+//! - *Commands that are outstanding together have no order.* A repeated one may be carried out a second time after others
+//!   that were sent with it, and so may one that met a unit attention or a busy target. Submit what must come
+//!   second when the first has been answered.
 //! - *A flush speaks of what the target still has.* Writes that were acknowledged, and not flushed, before a connection
 //!   was lost may be gone with the cache of a target that restarted. A flush that succeeds after that says so:
 //!   [`FlushCoverage::OnlySinceReconnect`](crate::initiator::FlushCoverage::OnlySinceReconnect). With
-//!   [`All`](crate::initiator::FlushCoverage::All), every write that was acknowledged before it was submitted is on
-//!   stable storage.
+//!   [`All`](crate::initiator::FlushCoverage::All), every write that was acknowledged before it was sent is on stable
+//!   storage, but for those about which an earlier flush has said otherwise: it is said once.
 //! - *The logical units tell that the nexus was lost*, with a unit attention; the session takes it, repeats the command
 //!   that met it where that is allowed, and tells [`Event::UnitAttention`](crate::initiator::Event::UnitAttention).
 //!   Reservations that are not persistent are gone.
@@ -177,6 +179,8 @@ pub struct Nexus {
     /// Since when there has been no connection.
     down_since: Instant,
     been_up: bool,
+    /// Whether a command was answered on the connection that is up, or was.
+    progress: bool,
     /// Whether the connection is dropped because the caller wants another one.
     forced: bool,
 }
@@ -200,6 +204,7 @@ impl Nexus {
             last_failure: None,
             down_since: now,
             been_up: false,
+            progress: false,
             forced: false,
         };
         nexus.attempt_at(now, now);
@@ -260,8 +265,10 @@ impl Nexus {
     /// What the caller has to act on next.
     pub fn poll_event(&mut self) -> Option<NexusEvent> {
         let event = self.events.pop_front();
-        if let Some(NexusEvent::Dial { .. }) = event {
-            self.dials_untold -= 1;
+        match &event {
+            Some(NexusEvent::Dial { .. }) => self.dials_untold -= 1,
+            Some(NexusEvent::Session(event)) => self.initiator.release(event),
+            _ => {}
         }
         event
     }

@@ -25,7 +25,8 @@ pub struct NexusConfig {
 /// pause, which doubles from [`first_pause`](Self::first_pause) to [`longest_pause`](Self::longest_pause); of
 /// it a random part between one half and all is waited, so that the initiators of a target that restarts do not
 /// come all at the same moment. A connection that was lost again in less time than the next pause counts as an attempt
-/// that failed: a target that takes every login and then breaks is not hammered.
+/// that failed, so that a target which takes every login and then breaks is not hammered; as long as commands
+/// are answered in between, that pause does not grow.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ReconnectPolicy {

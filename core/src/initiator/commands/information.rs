@@ -1,6 +1,6 @@
 //! What a unit is, what it can do, and how it is.
 
-use super::{cdb, query};
+use super::{ANSWER, cdb, query};
 use crate::initiator::Command;
 use crate::scsi::{SenseFormat, opcode};
 use crate::wire::Lun;
@@ -32,8 +32,8 @@ pub fn inquiry(lun: Lun) -> Command {
 /// INQUIRY for a vital product data page (SPC-4 clause 6.6). [`scsi::vpd`](crate::scsi::vpd) reads the answer.
 pub fn vpd(lun: Lun, page: u8) -> Command {
     const EVPD: u8 = 0x01;
-    let fields: [(usize, &[u8]); 2] = [(1, &[EVPD, page]), (3, &u16::MAX.to_be_bytes())];
-    query(lun, cdb(opcode::INQUIRY, &fields), u32::from(u16::MAX))
+    let fields: [(usize, &[u8]); 2] = [(1, &[EVPD, page]), (3, &ANSWER.to_be_bytes())];
+    query(lun, cdb(opcode::INQUIRY, &fields), u32::from(ANSWER))
 }
 
 /// READ CAPACITY(10) (SBC-3 clause 5.15). [`Capacity::decode_10`](crate::scsi::Capacity::decode_10) reads the answer.
@@ -48,10 +48,11 @@ pub fn read_capacity_16(lun: Lun) -> Command {
     query(lun, cdb(opcode::SERVICE_ACTION_IN_16, &fields), u32::from(LEN))
 }
 
-/// REPORT LUNS (SPC-4 clause 6.33) of all but the well known logical units, with room for as many as a single level of
-/// addressing can number. Any LUN answers; LUN 0 always does. [`decode_luns`](crate::scsi::decode_luns) reads the answer.
+/// REPORT LUNS (SPC-4 clause 6.33) of all but the well known logical units, with room for a thousand of them; see
+/// [`Command::with_room_for`] for more. Any LUN answers; LUN 0 always does. [`decode_luns`](crate::scsi::decode_luns)
+/// reads the answer.
 pub fn report_luns(lun: Lun) -> Command {
-    const LEN: u32 = 8 + 8 * 16384;
+    const LEN: u32 = ANSWER as u32;
     query(lun, cdb(opcode::REPORT_LUNS, &[(6, &LEN.to_be_bytes())]), LEN)
 }
 
@@ -71,7 +72,7 @@ pub fn report_opcode_support(lun: Lun, opcode: u8, service_action: Option<u16>) 
 }
 
 fn supported(lun: Lun, request: &[u8; 4]) -> Command {
-    const LEN: u32 = 0x1_0000;
+    const LEN: u32 = ANSWER as u32;
     let fields: [(usize, &[u8]); 3] =
         [(1, &[opcode::SA_REPORT_SUPPORTED_OPERATION_CODES]), (2, request), (6, &LEN.to_be_bytes())];
     query(lun, cdb(opcode::MAINTENANCE_IN, &fields), LEN)

@@ -27,7 +27,7 @@ mod reservation;
 use std::borrow::Cow;
 
 use super::{Command, Repeat, Transient};
-use crate::scsi::Cdb;
+use crate::scsi::{Cdb, opcode};
 use crate::wire::Lun;
 use crate::{DataList, Misuse};
 
@@ -54,7 +54,30 @@ impl Command {
     pub fn name(&self) -> Cow<'static, str> {
         self.cdb.name()
     }
+
+    /// The same query with room for an answer of `len` bytes, or of as many as the field for it can say: for an answer that
+    /// told to be longer than what was asked for at first, which is little. Commands without an ALLOCATION LENGTH stay
+    /// as they are.
+    #[must_use]
+    pub fn with_room_for(mut self, len: u32) -> Self {
+        let (at, width) = match self.cdb.opcode() {
+            opcode::INQUIRY => (3, 2),
+            opcode::MODE_SENSE_10 | opcode::PERSISTENT_RESERVE_IN => (7, 2),
+            opcode::REPORT_LUNS | opcode::MAINTENANCE_IN => (6, 4),
+            _ => return self,
+        };
+        let len = if width == 2 { len.min(u16::MAX.into()) } else { len };
+        let mut first = *self.cdb.first();
+        first[at..at + width].copy_from_slice(&len.to_be_bytes()[4 - width..]);
+        self.cdb = Cdb::new(first);
+        self.data_in = len;
+        self
+    }
 }
+
+/// The longest answer that is asked for where the unit says how long it is. istgt 0.4 never answers a command other than READ
+/// that asks for more.
+const ANSWER: u16 = 8192;
 
 /// A command that asks for at most `data_in` bytes and changes nothing.
 fn query(lun: Lun, cdb: Cdb, data_in: u32) -> Command {

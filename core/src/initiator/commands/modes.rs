@@ -1,6 +1,6 @@
 //! Mode parameters and power.
 
-use super::{cdb, change, query};
+use super::{ANSWER, cdb, change, query};
 use crate::initiator::{Command, Repeat};
 use crate::scsi::opcode;
 use crate::wire::Lun;
@@ -60,9 +60,8 @@ pub fn mode_sense_10(lun: Lun, page: u8, subpage: u8) -> Command {
 
 /// [`mode_sense_10`] of other values than those in force.
 pub fn mode_sense_10_with(lun: Lun, page: u8, subpage: u8, control: PageControl) -> Command {
-    let fields: [(usize, &[u8]); 2] =
-        [(2, &[control.with_page(page), subpage]), (7, &u16::MAX.to_be_bytes())];
-    query(lun, cdb(opcode::MODE_SENSE_10, &fields), u32::from(u16::MAX))
+    let fields: [(usize, &[u8]); 2] = [(2, &[control.with_page(page), subpage]), (7, &ANSWER.to_be_bytes())];
+    query(lun, cdb(opcode::MODE_SENSE_10, &fields), u32::from(ANSWER))
 }
 
 /// MODE SELECT(6) (SPC-4 clause 6.9) of one page, header included, as MODE SENSE returned it and the caller changed it.

@@ -1,6 +1,6 @@
 //! Persistent reservations (SPC-4 clauses 6.15 and 6.16), and the reservations of SPC-2.
 
-use super::{cdb, change, query};
+use super::{ANSWER, cdb, change, query};
 use crate::initiator::{Command, Repeat};
 use crate::scsi::opcode;
 use crate::scsi::reservation::{ReservationType, TransportId};
@@ -31,8 +31,8 @@ pub fn pr_in_full_status(lun: Lun) -> Command {
 }
 
 fn pr_in(lun: Lun, service_action: u8) -> Command {
-    let fields: [(usize, &[u8]); 2] = [(1, &[service_action]), (7, &u16::MAX.to_be_bytes())];
-    query(lun, cdb(opcode::PERSISTENT_RESERVE_IN, &fields), u32::from(u16::MAX))
+    let fields: [(usize, &[u8]); 2] = [(1, &[service_action]), (7, &ANSWER.to_be_bytes())];
+    query(lun, cdb(opcode::PERSISTENT_RESERVE_IN, &fields), u32::from(ANSWER))
 }
 
 /// A service action of PERSISTENT RESERVE OUT. `key` is always the one that the sending nexus is registered with.

@@ -16,7 +16,7 @@ pub struct LoginFailure {
     pub remedy: &'static str,
     /// Whether the same login may succeed later.
     pub passing: bool,
-    /// The CHAP algorithm that had been chosen, when authentication failed.
+    /// The CHAP algorithm that had been chosen, when authentication failed or may have.
     pub algorithm: Option<ChapAlgorithm>,
 }
 
@@ -75,7 +75,8 @@ impl LoginFailure {
             why: why.to_owned(),
             remedy,
             passing: status.class() == 3 || status == LoginStatus::TOO_MANY_CONNECTIONS,
-            algorithm: algorithm.filter(|_| status == LoginStatus::AUTHENTICATION_FAILURE),
+            // tgt answers a response of another length than it expects with "initiator error".
+            algorithm: algorithm.filter(|_| status.class() == LoginStatus::INITIATOR_ERROR.class()),
         }
     }
 
