@@ -5,6 +5,7 @@ use crate::link::{TaskId, Transmitter};
 use crate::wire::{DataOut, DataSn, Lun, R2t, Ttt};
 
 use super::Initiator;
+use super::ranges::Ranges;
 use super::receive::Fault;
 use super::task::{Phase, tag};
 
@@ -19,6 +20,8 @@ pub(super) struct DataOutState {
     outstanding: u16,
     /// Bytes that have left.
     pub(super) sent: u32,
+    /// What R2Ts have asked for, when they come in any order.
+    asked: Ranges,
 }
 
 impl DataOutState {
@@ -69,8 +72,14 @@ impl Initiator {
         if parameters.data_sequence_in_order && offset != out.unsolicited + out.solicited {
             return guilty("R2T at another Buffer Offset than the next");
         }
-        if out.solicited.checked_add(len).is_none_or(|sum| sum > total - out.unsolicited) {
-            return guilty("R2Ts for more than the payload");
+        if !parameters.data_sequence_in_order {
+            let end = offset + len;
+            if offset < out.unsolicited || out.asked.overlaps(offset, end) {
+                return guilty("R2T for bytes that were sent, or asked for, already");
+            }
+            if !out.asked.add(offset, end) {
+                return guilty("R2Ts in too many pieces out of order");
+            }
         }
         out.solicited += len;
         out.outstanding += 1;

@@ -16,6 +16,7 @@ mod management;
 mod messages;
 mod outgoing;
 mod output;
+mod ranges;
 mod receive;
 mod response;
 mod task;

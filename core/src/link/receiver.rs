@@ -10,6 +10,10 @@ use super::{TaskId, padding};
 use crate::wire::{BHS_LEN, Bhs};
 use crate::{FrameError, Limits};
 
+/// Staging behind a slot. Where one payload goes to its place the next one probably does, too: what is staged of it would
+/// have to be copied, so there is room for its header and little more.
+const BEHIND_SLOT: usize = 512;
+
 /// A whole PDU as it arrived.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pdu {
@@ -146,7 +150,9 @@ impl Receiver {
             return Want::Answer;
         }
         let slot = self.body.as_ref().and_then(Body::missing);
-        Want::Read { slot, staging: self.input.spare() }
+        let spare = self.input.spare();
+        let staging = if slot.is_some() { spare.len().min(BEHIND_SLOT) } else { spare.len() };
+        Want::Read { slot, staging: &mut spare[..staging] }
     }
 
     /// Accounts for a read: `placed` are the bytes just read into the memory of the slot that [`want`](Self::want)
