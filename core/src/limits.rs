@@ -35,6 +35,9 @@ pub struct Limits {
     pub ahs_bytes: usize,
     /// Bytes of one read buffer.
     pub read_buffer: usize,
+    /// Data segments of at least this many bytes may be read straight into the memory that they are for. Shorter ones
+    /// arrive by the dozen with one read of the socket, and copying one costs less than a read of its own.
+    pub slot_bytes: u32,
     /// Silence after which the peer is pinged; zero turns pings off.
     pub ping_interval: Duration,
     /// Time that the peer has to show life after a ping.
@@ -63,6 +66,7 @@ impl Default for Limits {
             transmit_bytes: 8 << 20,
             ahs_bytes: 260,
             read_buffer: 128 * 1024,
+            slot_bytes: 8 * 1024,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(30),
             ping_grace: Duration::from_secs(600),

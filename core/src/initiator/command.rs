@@ -59,8 +59,8 @@ pub enum Sink {
     /// Into [`Answer::data`]: slices of the read buffer where that is sensible.
     #[default]
     Collect,
-    /// Into memory of the caller, named by [`Slot`](crate::link::Slot)s; what was read into staging before the
-    /// slot was known comes as [`Event::DataIn`](super::Event::DataIn) and is to be copied there.
+    /// Into memory of the caller, named by [`Slot`](crate::link::Slot)s. What is read into staging before the slot is
+    /// known, and short data segments, come as [`Event::DataIn`](super::Event::DataIn) and are to be copied there.
     Slots,
 }
 

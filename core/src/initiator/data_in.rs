@@ -120,10 +120,13 @@ pub(super) const fn is_ordered(parameters: &Parameters) -> bool {
 }
 
 /// Where the payload of a PDU shall go whose header has arrived: into the command's memory, if all that its header
-/// says is as it must be.
-pub(super) fn place(tasks: &Tasks, in_order: bool, bhs: &Bhs) -> Placement {
+/// says is as it must be. Segments below `least` bytes are staged.
+pub(super) fn place(tasks: &Tasks, in_order: bool, least: u32, bhs: &Bhs) -> Placement {
     let slot = || -> Option<Slot> {
         if bhs.opcode() != Opcode::DataIn {
+            return None;
+        }
+        if bhs.data_segment_len() < least {
             return None;
         }
         let pdu = DataIn::parse(bhs).ok()?;

@@ -52,8 +52,8 @@ impl Initiator {
         }
         // Taking a PDU may end the connection.
         while self.conn.as_ref().is_some_and(|conn| conn.id == id && conn.urgent.len() < MAX_URGENT) {
-            let (tasks, in_order) = (&self.tasks, self.in_order);
-            let taken = match rx.next_pdu(|bhs| -> Placement { place(tasks, in_order, bhs) }) {
+            let (tasks, in_order, least) = (&self.tasks, self.in_order, self.limits.slot_bytes);
+            let taken = match rx.next_pdu(|bhs| -> Placement { place(tasks, in_order, least, bhs) }) {
                 Ok(None) => return Ok(()),
                 Ok(Some(pdu)) => self.take(now, pdu),
                 Err(error) => Err(Fault::from(error)),

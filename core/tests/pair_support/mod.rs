@@ -47,12 +47,19 @@ pub struct Setup {
     pub login_seed: Option<[u8; 32]>,
 }
 
+/// Payload of any length goes straight to its place: what is special about it is to be met by small commands, too.
+fn small_slots() -> Limits {
+    let mut limits = Limits::default();
+    limits.slot_bytes = 1;
+    limits
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Setup {
             near: Offer::default(),
             far: Offer::default(),
-            near_limits: Limits::default(),
+            near_limits: small_slots(),
             far_limits: Limits::default(),
             feed: Feed::Lent,
             cut: Cut::Whole,
