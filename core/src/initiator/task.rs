@@ -144,7 +144,8 @@ impl Tasks {
 
     pub(super) fn insert(&mut self, task: Task) -> TaskId {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
+            // Not 0: tshark takes a NOP-Out whose tag is 0 for something else.
+            self.places.push(Place { generation: 1, ..Place::default() });
             self.places.len() as u32 - 1
         });
         self.resets += usize::from(task.body.is_reset());

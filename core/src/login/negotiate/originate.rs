@@ -127,6 +127,13 @@ impl Negotiation {
             (_, constants::REJECT | constants::IRRELEVANT) if self.originator || !determined => {
                 self.set(row, Progress::Closed);
             }
+            // Not what was offered, but clear enough: tgt without checksums says so to "CRC32C". What it means for this end
+            // shows in the end.
+            (Kind::List { choices, wish, .. }, constants::NONE)
+                if self.originator && !offers_none(choices, wish(&self.offer)) =>
+            {
+                self.set(row, Progress::Closed);
+            }
             (_, constants::NOT_UNDERSTOOD) if self.originator && key.since == Since::Later => {
                 self.set(row, Progress::Closed);
             }
@@ -169,4 +176,9 @@ const fn without_digest(offer: DigestOffer) -> DigestOffer {
         DigestOffer::Crc32cOnly => DigestOffer::Crc32cOnly,
         _ => DigestOffer::NoneOnly,
     }
+}
+
+/// Whether "None" is among the words that this end accepts.
+fn offers_none(choices: &[&str], wish: &[usize]) -> bool {
+    wish.iter().any(|index| choices.get(*index) == Some(&constants::NONE))
 }
