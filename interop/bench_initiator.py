@@ -57,7 +57,7 @@ def timed(options, client, url, load):
         ios, seconds = bench.perf_ios(output, options.seconds)
     else:
         result, cpu = cpu_of(lambda: iscsictl(options, url, block, depth, random_order))
-        ios, seconds = result["operations"], result["seconds"]
+        ios, seconds = result["total"]["operations"], result["seconds"]
     return {"load": load, "client": client, "iops": ios / seconds, "mb_s": ios * block / seconds / 1e6, "cpu_us": cpu * 1e6 / ios}
 
 
@@ -78,8 +78,8 @@ def measure(options, name, folder):
         if not filecmp.cmp(image, back, shallow=False):
             sys.exit(f"{name}: THE DATA IS WRONG: what iscsictl read is not what was written")
         for load, (block, depth, random_order) in LOADS.items():
-            result = iscsictl(options, url, block, depth, random_order, "--write", "--mix", 50, "--verify")
-            if result["operations"] == 0 or result.get("mismatches", 0):
+            result = iscsictl(options, url, block, depth, random_order, "--write", "--rw", 50, "--verify")
+            if not result["verify"]["reads_checked"] or result["verify"]["blocks_wrong"]:
                 sys.exit(f"{name}: {load}: verification failed: {result}")
     return samples
 

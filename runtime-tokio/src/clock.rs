@@ -18,3 +18,9 @@ pub(crate) fn to_tokio(at: Instant) -> tokio::time::Instant {
     let wait = at.saturating_since(now());
     tokio::time::Instant::now() + wait
 }
+
+/// `at` on the clock of the standard library.
+pub(crate) fn to_std(at: Instant) -> StdInstant {
+    let since = std::time::Duration::from_nanos(at.as_nanos());
+    ORIGIN.checked_add(since).unwrap_or_else(StdInstant::now)
+}

@@ -1,4 +1,16 @@
-//! iSCSI targets on tokio: storage back ends over the protocol core [`iscsicore`].
+//! iSCSI on tokio, both ends of it: targets and initiators over the protocol core [`iscsicore`].
+//!
+//! [`Client`] is the initiator: it reads and writes a logical unit of a target, any number of commands at once, and comes
+//! back by itself when the connection is lost. [`discover`] asks a portal for its targets. See [`client`].
+//!
+//! ```no_run
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! let disk = iscsicore_tokio::Client::connect("iscsi://192.0.2.1/iqn.2026-01.com.example:disk/0").await?;
+//! let block = disk.read(0, 1).await?;
+//! # let _ = block;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! [`Server`] serves disks: a builder, a listener, a session for each initiator, a graceful end. [`backend`] holds the
 //! trait that storage implements and the back ends that come with the crate; [`submit`] carries out what a disk asks
@@ -22,11 +34,13 @@
 //! ```
 
 pub mod backend;
+pub mod client;
 pub mod server;
 
 mod clock;
 mod seed;
 mod submit;
 
+pub use client::{Client, discover};
 pub use server::Server;
 pub use submit::submit;
