@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the examples of docs/iscsictl.md and writes their output into the page.
+"""Runs the examples of docs/iscsictl.md and README.md and writes their output into these pages.
 
 usage: docs/iscsictl-examples.py [DIRECTORY-OF-PROGRAMS]
 
@@ -17,7 +17,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "iscsictl.md"
+PAGES = ROOT / "docs" / "iscsictl.md", ROOT / "README.md"
 TARGET = "iqn.2026-01.com.example:disk0"
 POOL = "iqn.2026-01.com.example:pool"
 
@@ -119,10 +119,8 @@ def run(line, folder, ports):
     return text
 
 
-def main():
-    programs = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target" / "release").resolve()
-    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
-    os.environ["ISCSICORE_INITIATOR_NAME"] = "iqn.2026-01.com.example:host1"
+def fill(page):
+    """Runs the examples of one page, with servers of their own, and writes what comes out."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         with open(folder / "disk.img", "wb") as file:
@@ -141,12 +139,20 @@ def main():
             return "```console\n" + "".join(out) + "```"
 
         try:
-            page = re.sub(r"```console\n(.*?)```", block, PAGE.read_text(), flags=re.DOTALL)
+            text = re.sub(r"```console\n(.*?)```", block, page.read_text(), flags=re.DOTALL)
         finally:
             for child in filter(None, (server, istgt)):
                 child.kill()
                 child.wait()
-    PAGE.write_text(page)
+    page.write_text(text)
+
+
+def main():
+    programs = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target" / "release").resolve()
+    os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+    os.environ["ISCSICORE_INITIATOR_NAME"] = "iqn.2026-01.com.example:host1"
+    for page in PAGES:
+        fill(page)
 
 
 main()
