@@ -189,6 +189,18 @@ fn questions() {
 }
 
 #[test]
+fn answers_say_how_long_they_are() {
+    assert_eq!(c::report_luns(LUN).stated_len(&[0, 2, 0, 0, 0, 0, 0, 0]), Some(0x2_0008));
+    assert_eq!(c::vpd(LUN, 0x83).stated_len(&[0, 0x83, 0x30, 0]), Some(0x3004));
+    assert_eq!(c::mode_sense_10(LUN, 0x3f, 0).stated_len(&[1, 0, 0]), Some(0x102));
+    assert_eq!(c::pr_in_keys(LUN).stated_len(&[0, 0, 0, 9, 0, 0, 0x40, 0]), Some(0x4008));
+    assert_eq!(c::pr_in_capabilities(LUN).stated_len(&[0, 8, 0, 0]), Some(8));
+    assert_eq!(c::pr_in_keys(LUN).stated_len(&[0, 0, 0, 9]), None, "too short to say");
+    assert_eq!(c::inquiry(LUN).stated_len(&[0; 36]), None);
+    assert_eq!(c::report_luns(LUN).stated_len(&[0xff; 4]), Some(u32::MAX));
+}
+
+#[test]
 fn a_query_can_ask_for_more() {
     let more = c::report_luns(LUN).with_room_for(131_080);
     assert_eq!((more.data_in, more.cdb.u32_at(6)), (131_080, 131_080));

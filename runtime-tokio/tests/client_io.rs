@@ -291,6 +291,22 @@ async fn connections_end_in_the_middle_of_transfers() {
     disk.logout().await.unwrap();
 }
 
+// The first answer has no room for so many: the rest is asked for.
+#[tokio::test]
+async fn more_units_than_one_answer_holds() {
+    let target = Target::with(|builder, target| {
+        let memory = Arc::new(MemoryBackend::new(1 << 20));
+        for lun in 1..1500u16 {
+            let unit =
+                builder.unit(UnitConfig::new(&format!("unit-{lun}"), BlockSize::B512, 2048), memory.clone());
+            target.luns.insert(lun, unit, UnitAccess::ReadWrite).unwrap();
+        }
+    })
+    .await;
+    let luns = target.connect().await.report_luns().await.unwrap();
+    assert!(luns.iter().filter_map(|lun| lun.number()).eq(0..1500));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_units_over_one_session() {
     let target = Target::with(|builder, target| {

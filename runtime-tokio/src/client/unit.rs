@@ -149,9 +149,18 @@ fn is_sense(error: &ClientError, code: u8, qualifier: u8) -> bool {
     error.sense().is_some_and(|s| (s.additional.code, s.additional.qualifier) == (code, qualifier))
 }
 
-/// The data that a command brings.
+/// The longest answer to a query that is asked for.
+const MOST: u32 = 1 << 20;
+
+/// The data that a query brings; a longer answer than there was room for is asked for once more, whole.
 pub(super) async fn data(shared: &Arc<Shared>, command: Command) -> Result<Bytes> {
-    let (answer, _) = shared.run_good(command, BytesMut::new()).await;
+    let (answer, _) = shared.run_good(command.clone(), BytesMut::new()).await;
+    let first = answer?.data.to_bytes();
+    let stated = command.stated_len(&first).unwrap_or_default().min(MOST);
+    if stated <= command.data_in || first.len() < command.data_in as usize {
+        return Ok(first);
+    }
+    let (answer, _) = shared.run_good(command.with_room_for(stated), BytesMut::new()).await;
     Ok(answer?.data.to_bytes())
 }
 

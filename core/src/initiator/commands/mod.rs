@@ -55,6 +55,22 @@ impl Command {
         self.cdb.name()
     }
 
+    /// Bytes that the whole answer to this query has, as its beginning says; `None` where it is too short to say so, or the
+    /// command is none that [`with_room_for`](Self::with_room_for) changes.
+    pub fn stated_len(&self, answer: &[u8]) -> Option<u32> {
+        let (at, width, header) = match self.cdb.opcode() {
+            opcode::INQUIRY if self.cdb.byte(1) & 1 == 1 => (2, 2, 4),
+            opcode::MODE_SENSE_10 => (0, 2, 2),
+            opcode::PERSISTENT_RESERVE_IN if self.cdb.service_action() == 2 => (0, 2, 0),
+            opcode::PERSISTENT_RESERVE_IN => (4, 4, 8),
+            opcode::REPORT_LUNS => (0, 4, 8),
+            _ => return None,
+        };
+        let field = answer.get(at..at + width)?;
+        let stated = field.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+        Some(stated.saturating_add(header))
+    }
+
     /// The same query with room for an answer of `len` bytes, or of as many as the field for it can say: for an answer that
     /// told to be longer than what was asked for at first, which is little. Commands without an ALLOCATION LENGTH stay
     /// as they are.
