@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The one test command: format, lints, all Rust tests, builds, then the server against software that others wrote.
+# The one test command: format, lints, all Rust tests, builds, then server and initiator against software that others wrote.
 #
 #   ./test.sh            everything; as root it installs what is missing (apt-get)
 #   ./test.sh --quick    without the part that needs other software
@@ -18,6 +18,7 @@ esac
 PACKAGES="libiscsi-bin tgt istgt qemu-utils qemu-block-extra tshark valgrind sg3-utils strace"
 PROGRAMS="iscsi-test-cu iscsi-perf iscsi-ls tgtd istgt qemu-img qemu-io tshark valgrind sg_inq strace"
 BINARY="${CARGO_TARGET_DIR:-target}/release/iscsicored"
+EXERCISE="${CARGO_TARGET_DIR:-target}/release/exercise"
 passed=0 failed=0 skipped=0 summary="" python_found=""
 
 step() { # NAME COMMAND...: runs a step, prints its time, remembers the outcome
@@ -84,10 +85,15 @@ interop() {
         skip "interop" "$BINARY was not built"
         return
     fi
-    export ISCSICORED=$BINARY
+    export ISCSICORED=$BINARY ISCSICORE_EXERCISE=$EXERCISE
     step "interop: tools" "$python_found" interop/test_tools.py
     step "interop: login" "$python_found" interop/test_login.py
     step "interop: wire" "$python_found" interop/test_wire.py
+    if [ -x "$EXERCISE" ]; then
+        step "interop: initiator" "$python_found" interop/test_initiator.py
+    else
+        skip "interop: initiator" "$EXERCISE was not built"
+    fi
     step "interop: hostile bytes" "$python_found" interop/test_hostile.py
     step "interop: iscsi-test-cu" "$python_found" interop/test_cu.py --required
     step "interop: kill -9" "$python_found" interop/kill9.py --rounds 20 --trace
@@ -109,6 +115,7 @@ component "format" fmt --all --check
 component "clippy" clippy --workspace --all-targets --locked -- -D warnings
 step "tests" cargo test --workspace --locked
 step "build iscsicored" cargo build --release --locked -p iscsicored
+[ -n "$QUICK" ] || step "build exercise and iscsictl" cargo build --release --locked -p iscsicore-interop -p iscsictl
 step "build examples" cargo build --locked -p iscsicore-examples --all-targets
 if [ -n "$python_found" ]; then
     step "interop scripts" "$python_found" interop/test_own.py

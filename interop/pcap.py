@@ -1,10 +1,15 @@
-"""Writes what a Tap saw as a pcap file, for decoders that others wrote: one TCP connection after another, in order."""
+"""Writes what a Tap saw as a pcap file, one TCP connection after another, in order; has tshark decode it."""
 import struct
+import subprocess
 
+import peers
+
+PORT = 3260  # where tshark expects iSCSI
+INQUIRY = "0x12"
 CHUNK = 16384  # payload of one packet; its length field has 16 bits
 
 
-def write(path, connections, port):
+def write(path, connections, port=PORT):
     """`connections`: for each, the list of (direction, bytes) in order; `port`: the server's, as decoders know it."""
     with open(path, "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
@@ -19,6 +24,25 @@ def write(path, connections, port):
                     piece = data[start:start + CHUNK]
                     packet(file, near, far, piece, 0x18)
                     near[1] += len(piece)
+
+
+def decode(path, limit=60.0):
+    """The opcodes in a capture; fails when tshark finds a malformed packet or a protocol error in it."""
+    names = ("iscsi.opcode", "scsi_sbc.opcode", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message")
+    fields = ["-T", "fields", *(part for name in names for part in ("-e", name))]
+    command = [peers.find("tshark"), "-n", "-r", path, "-o", "tcp.check_checksum:FALSE", "-Y", "iscsi", *fields]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
+    if done.returncode:
+        raise AssertionError(f"tshark: {done.stderr[-800:]}")
+    opcodes = set()
+    for line in done.stdout.splitlines():
+        codes, commands, malformed, severity, message = (line.split("\t") + [""] * 5)[:5]
+        if malformed.startswith("[Malformed Packet: SCSI]") and commands == INQUIRY:
+            continue  # it cannot read INQUIRY data that the allocation length cut short
+        if malformed or any(each and int(each) >= 0x800000 for each in severity.split(",")):
+            raise AssertionError(f"{codes}: {malformed} {message}: {line}")
+        opcodes |= {int(code, 0) for code in codes.split(",") if code}
+    return opcodes
 
 
 def packet(file, near, far, payload, flags, syn=False):

@@ -46,6 +46,7 @@ class Chap:
     secret: str
     mutual_user: str | None = None
     mutual_secret: str | None = None
+    algorithms: tuple = ()  # what iscsicored takes, such as ("sha256",); the others cannot be told
 
 
 class Target:
@@ -55,10 +56,12 @@ class Target:
     first_lun = 0
     binary = ""
 
-    def __init__(self, disks=None, chap=None, digests=False, base="/dev/shm", arguments=()):
+    def __init__(self, disks=None, chap=None, digests=False, base="/dev/shm", arguments=(), keys=None, others=0):
         self.disks = list(disks or [Disk()])
         self.chap = chap
         self.digests = digests  # tgt has to be told to agree to digests; iscsicored agrees to what it is asked for
+        self.keys = dict(keys or {})  # what it offers in negotiation, by the names of RFC 7143: InitialR2T="Yes"
+        self.others = others  # further targets, each with one small disk, for discovery
         self.arguments = list(arguments)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="iscsicore-interop-", dir=base))
         self.log_path = self.directory / "log"
@@ -91,22 +94,31 @@ class Target:
         """Starts the process and returns when it accepts connections; tries another port when that one was taken."""
         for attempt in range(3):
             self.port = free_port()
-            self.write_configuration()
-            log = open(self.log_path, "ab")
-            self.process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), start_new_session=True)
-            log.close()
             try:
-                self.wait_until_ready()
+                self.launch()
                 return
             except TargetFailed:
-                if self.process.poll() is None:
-                    self.kill()
                 if attempt == 2 or "in use" not in self.log():
                     raise
-            except BaseException:
+
+    def launch(self):
+        """Starts the process on the port that was chosen and waits until it serves."""
+        self.write_configuration()
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), start_new_session=True)
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            if self.process.poll() is None:
                 self.kill()
-                raise
+            raise
+
+    def restart(self, pause=0.0):
+        """SIGKILL, and the same target again on the same port and the same disks, `pause` seconds later."""
+        self.kill()
+        time.sleep(pause)
+        self.launch()
 
     def wait_until_ready(self, limit=15.0):
         """Waits until a TCP connect to the portal works."""
@@ -188,6 +200,14 @@ class Target:
         at = f"{login}@" if login else ""
         return f"iscsi://{at}127.0.0.1:{port or self.port}/{TARGET_NAME}/{self.lun(index)}"
 
+    def other_name(self, index):
+        """The name of one of the further targets: long, as those of real arrays are."""
+        return f"iqn.2026-01.dev.iscsicore.interop:another-target-with-a-long-name-{index:04}"
+
+    def names(self):
+        """The names of all targets that discovery has to report."""
+        return {TARGET_NAME, *(self.other_name(index) for index in range(self.others))}
+
     def environment(self):
         return dict(os.environ)
 
@@ -218,7 +238,7 @@ class Tgt(Target):
     def wait_until_ready(self, limit=15.0):
         super().wait_until_ready(limit)
         self.admin("target", "new", "--targetname", TARGET_NAME)
-        for key, value in self.tuning.items():
+        for key, value in {**self.tuning, **self.keys}.items():
             self.admin("target", "update", "--name", key, "--value", str(value))
         for key in ("HeaderDigest", "DataDigest") if self.digests else ():
             self.admin("target", "update", "--name", key, "--value", "CRC32C,None")
@@ -229,6 +249,10 @@ class Tgt(Target):
             if self.chap.mutual_user:
                 self.account(self.chap.mutual_user, self.chap.mutual_secret, "--outgoing")
         self.admin("target", "bind", "-I", "ALL")
+        for index in range(self.others):  # without a disk: LUN 0, the controller, is always there
+            name = ("--targetname", self.other_name(index))
+            self.admin("target", "new", "--tid", str(index + 2), *name, tid=False)
+            self.admin("target", "bind", "--tid", str(index + 2), "-I", "ALL", tid=False)
 
     def stop(self, limit=10.0):
         """tgtd ignores SIGTERM while it has a target, so SIGKILL it is."""
@@ -258,6 +282,11 @@ class Iscsicored(Target):
     kind = "iscsicored"
     binary = "iscsicored"
     path = None
+    parameters = {
+        "MaxBurstLength": "max_burst_length", "FirstBurstLength": "first_burst_length",
+        "MaxRecvDataSegmentLength": "max_recv_data_segment_length", "MaxOutstandingR2T": "max_outstanding_r2t",
+        "InitialR2T": "initial_r2t", "ImmediateData": "immediate_data", "HeaderDigest": "header_digest", "DataDigest": "data_digest",
+    }
 
     def command(self):
         program = [self.path or default_binary()]
@@ -267,7 +296,7 @@ class Iscsicored(Target):
         return [*program, "--listen", self.portal(), *disks, *self.arguments]
 
     def needs_file(self):
-        return bool(self.chap) or any(disk.read_only or disk.block_size != 512 for disk in self.disks)
+        return bool(self.chap or self.keys or self.others) or any(disk.read_only or disk.block_size != 512 for disk in self.disks)
 
     def disk_argument(self, index, disk):
         return f"memory:{disk.size}" if disk.path is None else f"{disk.path}:{disk.size}"
@@ -288,10 +317,26 @@ class Iscsicored(Target):
             lines += ["", "[target.chap]", f'accounts = [{{ name = "{self.chap.user}", secret = "{self.chap.secret}" }}]']
             if self.chap.mutual_user:
                 lines.append(f'mutual = {{ name = "{self.chap.mutual_user}", secret = "{self.chap.mutual_secret}" }}')
+            if self.chap.algorithms:
+                lines.append(f"algorithms = {toml_value(self.chap.algorithms)}")
+        if self.keys:
+            lines += ["", "[target.parameters]", *(f"{self.parameters[key]} = {toml_value(value)}" for key, value in self.keys.items())]
         for index, disk in enumerate(self.disks):
             lines += ["", "[[target.lun]]", f"number = {self.lun(index)}", f'path = "{disk.path}"' if disk.path else "memory = true"]
             lines += [f"size = {disk.size}", f"block_size = {disk.block_size}", f"read_only = {str(disk.read_only).lower()}"]
+        for index in range(self.others):
+            lines += ["", "[[target]]", f'name = "{self.other_name(index)}"', "", "[[target.lun]]", "number = 0", "memory = true", "size = 65536"]
+        if self.chap:
+            lines += ["", "[discovery.chap]", f'accounts = [{{ name = "{self.chap.user}", secret = "{self.chap.secret}" }}]']
         return "\n".join(lines) + "\n"
+
+
+def toml_value(value):
+    """A value of a key or a list of words as TOML has it."""
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(f'"{each}"' for each in value) + "]"
+    words = {"Yes": "true", "No": "false", "None": '"none"', "CRC32C": '"crc32c"', "CRC32C,None": '"prefer-crc32c"'}
+    return words.get(value, str(value))
 
 
 KINDS = {"iscsicored": Iscsicored, "tgt": Tgt}

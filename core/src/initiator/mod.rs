@@ -298,9 +298,10 @@ impl Initiator {
 
     /// Tells that the transport of `conn` is gone.
     pub fn lost(&mut self, _now: Instant, conn: ConnId, why: TransportError) {
-        if self.conn.as_ref().is_some_and(|c| c.id == conn) {
-            self.connection_down(Why::Lost(why));
-        }
+        let Some(conn) = self.conn.as_ref().filter(|c| c.id == conn) else { return };
+        // A target may close before its Logout Response was read: nothing was left to be lost.
+        let said_goodbye = self.wish == Wish::Logout && conn.logout_sent && self.commands == 0;
+        self.connection_down(if said_goodbye { Why::LoggedOut } else { Why::Lost(why) });
     }
 
     /// What the caller may act on next.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use iscsicore::initiator;
 use iscsicore::nexus::{NexusEnd, NexusEvent};
 use iscsicore::{Instant, Limits, TransportError};
@@ -28,6 +29,9 @@ const ROUNDS: usize = 32;
 
 /// Reads after which the core gets to see what came.
 const READS: usize = 16;
+
+/// Bytes of the target's data that an event keeps.
+const MOST_TOLD: usize = 1024;
 
 pub(super) struct Driver {
     shared: Arc<Shared>,
@@ -310,13 +314,18 @@ fn session_event(
         E::UnitAttention { lun, sense } => {
             state.stats.unit_attentions += 1;
             unit::attention(shared, lun, &sense);
-            shared.tell(Event::UnitAttention { lun, sense });
+            shared.tell(Event::UnitAttention { lun, sense: short(&sense) });
         }
         E::Async { message, data } => {
             unit::asynchronous(shared, &message, &data);
-            shared.tell(Event::AsyncMessage { message, data });
+            shared.tell(Event::AsyncMessage { message, data: short(&data) });
         }
         E::Rejected { reason, .. } => shared.tell(Event::Rejected { reason }),
         _ => {}
     }
+}
+
+/// A copy of what a target tells unasked, cut to what one event may hold: events wait for those who listen.
+fn short(data: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(&data[..data.len().min(MOST_TOLD)])
 }

@@ -54,7 +54,7 @@ pub enum Event {
     AsyncMessage {
         /// The message.
         message: AsyncMessage,
-        /// Its data segment.
+        /// Its data segment, the first 1024 bytes at most.
         data: Bytes,
     },
     /// The target rejected a PDU that belongs to no command.
