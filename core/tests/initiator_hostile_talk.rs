@@ -76,7 +76,7 @@ fn a_flood_of_pings_costs_no_memory() {
     }
 }
 
-// covers: 7143-11.18-1 7143-11.18-2 7143-11.18.2-3 7143-11.18.1-2
+// covers: 7143-11.18-1 7143-11.18-2 7143-11.18-3 7143-11.18.2-3 7143-11.18.1-1 7143-11.18.1-2
 #[test]
 fn pings_are_answered_with_their_tag_and_lun() {
     let mut script = Script::with(&setup());

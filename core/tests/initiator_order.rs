@@ -8,12 +8,14 @@ mod pair_support;
 use initiator_support::Script;
 use iscsicore::DataList;
 use iscsicore::initiator::{Command, Outcome, Sink};
-use iscsicore::wire::{DataIn, DataSn, Residual, ScsiResponse};
+use iscsicore::wire::{DataIn, DataSn, Lun, R2t, Residual, ScsiResponse};
 use pair_support::commands::{answer, is_good, plain};
 use pair_support::{Chance, Feed, Setup};
 
 const SEGMENT: u32 = 512;
 const MAX_BURST: u32 = 1536;
+/// The unit that is written to.
+const UNIT: Lun = Lun(0x0003_0000_0000_0000);
 
 /// DataPDUInOrder and DataSequenceInOrder.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +145,7 @@ fn take_answers(
             let pdu = sent.next().expect("all that was asked for");
             let header = pdu.data_out();
             assert_eq!((header.itt, header.ttt.0, header.offset), (itt, 0x1000 + r2t_sn, at));
+            assert_eq!(header.lun, UNIT);
             assert_eq!(header.data_sn, DataSn(data_sn));
             into[at as usize..][..pdu.data.len()].copy_from_slice(&pdu.data);
             at += pdu.data.len() as u32;
@@ -156,7 +159,7 @@ fn take_answers(
     assert!(sent.next().is_none());
 }
 
-// covers: 7143-11.8-3 7143-11.8-4 7143-11.8-6 7143-11.8-7 7143-4.2.5.2-6
+// covers: 7143-11.8-3 7143-11.8-4 7143-11.8-6 7143-11.8-7 7143-4.2.5.2-6 7143-11.7.4-2
 #[test]
 fn r2ts_are_answered_in_their_order_wherever_they_point() {
     for (round, order) in ORDERS.iter().copied().cycle().take(80).enumerate() {
@@ -164,7 +167,7 @@ fn r2ts_are_answered_in_their_order_wherever_they_point() {
         let mut script = log_in(order, Feed::Lent);
         let len = chance.pick(&[1, 512, 1536, 1537, 6000, 9216]);
         let data = chance.bytes(len as usize);
-        let command = Command { data_out: DataList::from(data.clone()), ..plain(&[0xc1]) };
+        let command = Command { data_out: DataList::from(data.clone()), lun: UNIT, ..plain(&[0xc1]) };
         let (task, command) = script.submit(command);
         let mut r2ts = pieces(0, len, MAX_BURST);
         if !order.sequence {
@@ -178,7 +181,7 @@ fn r2ts_are_answered_in_their_order_wherever_they_point() {
             let (now, later) = rest.split_at(1 + chance.below(rest.len()));
             for (r2t_sn, (offset, len)) in now {
                 let r2t = script.r2t(command.itt, *r2t_sn, *offset, *len);
-                script.send(r2t);
+                script.send(R2t { lun: command.lun, ..r2t });
             }
             take_answers(&mut script, command.itt, now, &mut got);
             rest = later;

@@ -189,7 +189,7 @@ fn an_answer_that_overtakes_its_abort_counts() {
     script.assert_up();
 }
 
-// covers: 7143-4.2.3.3-2 7143-11.5.1-5
+// covers: 7143-4.2.3.3-2 7143-4.2.3.3-3 7143-4.2.3.3-4 7143-11.5.1-5
 #[test]
 fn r2ts_are_answered_while_the_task_set_is_being_aborted() {
     let setup = Setup::default().both(|o| (o.initial_r2t, o.immediate_data) = (true, false));
@@ -198,9 +198,18 @@ fn r2ts_are_answered_while_the_task_set_is_being_aborted() {
         let data = pattern(2048);
         let write = Command { data_out: DataList::from(data.clone()), ..plain(&[0xc1]) };
         let (task, command) = script.submit(write);
+        let (early, answered) = script.submit(test_unit_ready());
         let request = script.near.initiator.task_management(script.now, function, Lun::ZERO);
         let request = request.expect("a connection");
         let tmf = script.sent_one().management();
+        // A ping with a tag is answered as well, and an answer that comes before the end counts.
+        let ping = script.ping(0x77);
+        script.send(ping);
+        assert_eq!(script.sent_one().nop_out().ttt, ping.ttt);
+        let good = script.good(answered.itt);
+        script.send(good);
+        assert!(is_good(&script.outcome(early).expect("an answer")));
+        assert_eq!(script.outcome(task), None, "not before the target says so");
         let r2t = script.r2t(command.itt, 0, 0, 2048);
         script.send(r2t);
         let answer = script.sent_one();
@@ -217,7 +226,7 @@ fn r2ts_are_answered_while_the_task_set_is_being_aborted() {
     }
 }
 
-// covers: 7143-11.10.3-1 7143-11.10.3-2 7143-11.11.4-3 7143-11.10-1 7143-6.4-3
+// covers: 7143-11.10.3-1 7143-11.10.3-2 7143-11.11.4-3 7143-11.10-1 7143-6.4-3 7143-6.4-5
 #[test]
 fn text_answers_of_many_pdus_are_asked_for_piece_by_piece() {
     let mut script = script();
@@ -243,7 +252,7 @@ fn text_answers_of_many_pdus_are_asked_for_piece_by_piece() {
             asked = script.sent_one();
             let next = asked.text();
             assert_eq!((next.itt, next.immediate, next.ttt, next.lun), (itt, immediate, ttt, lun));
-            assert!(asked.data.is_empty(), "a request for more says nothing");
+            assert!(asked.data.is_empty() && next.final_, "a request for more says nothing");
         }
     }
     script.quiet();
@@ -312,7 +321,7 @@ fn text_answers_that_are_no_text_bring_no_targets() {
     }
 }
 
-// covers: 7143-11.9.1-2 7143-11.9.1-3 7143-11.14-2 7143-11.14-3
+// covers: 7143-11.9.1-2 7143-11.9.1-3 7143-11.9.1-4 7143-11.14-2 7143-11.14-3
 #[test]
 fn a_logout_that_the_target_asks_for_is_sent_in_time_and_nothing_after_it() {
     // Idle: at once. Busy: when the time is over at the latest.
@@ -323,6 +332,7 @@ fn a_logout_that_the_target_asks_for_is_sent_in_time_and_nothing_after_it() {
         script.send(AsyncMessage { parameter3: 10, ..message });
         let waiting = script.near.submit(script.now, Command { repeat: Repeat::Safe, ..test_unit_ready() });
         if busy.is_some() {
+            script.quiet();
             script.later(Duration::from_secs(10));
         }
         let sent = script.sent();
@@ -344,14 +354,14 @@ fn a_logout_that_the_target_asks_for_is_sent_in_time_and_nothing_after_it() {
     }
 }
 
-// covers: 7143-11.9.1-6
+// covers: 7143-11.9.1-6 7143-6.4-3
 #[test]
 fn a_negotiation_that_the_target_asks_for_is_begun() {
     let mut script = script();
     let message = script.message(AsyncEvent::NegotiationRequested);
     script.send(AsyncMessage { parameter3: 5, ..message });
     let asked = script.sent_one().text();
-    assert_eq!(asked.ttt, Ttt::RESERVED);
+    assert_eq!((asked.ttt, asked.final_), (Ttt::RESERVED, true));
     // Once is enough while it is pending.
     let message = script.message(AsyncEvent::NegotiationRequested);
     script.send(AsyncMessage { parameter3: 5, ..message });

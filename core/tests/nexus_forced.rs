@@ -113,6 +113,7 @@ fn forced_reconnects_that_nobody_follows_leave_one_dial() {
     );
 }
 
+// covers: 7143-11.14-6
 #[test]
 fn logout_waits_for_the_commands_that_were_taken() {
     let mut world = World::up(config());
@@ -126,6 +127,8 @@ fn logout_waits_for_the_commands_that_were_taken() {
     world.home().hold = false;
     world.settle();
     assert_eq!(world.end(), Some(&NexusEnd::LoggedOut));
+    let hung_up = world.told.iter().filter(|(_, event)| matches!(event, NexusEvent::HangUp)).count();
+    assert_eq!(hung_up, 1, "the transport is to be closed");
     for (i, task) in tasks.into_iter().enumerate() {
         assert_eq!(world.answer(task).0, 0);
         assert_eq!(world.home().disk[i * 512..][..512], pattern(i as u8, 1));

@@ -154,7 +154,7 @@ fn algorithms_are_offered_in_order_and_no_other_is_taken() {
 
 // A target that does not know the secret, or gives away that it only sends back what it gets, is not let near any
 // data: nothing more is sent.
-// covers: 7143-12.1.3-6 7143-9.2.1-9
+// covers: 7143-12.1.3-6 7143-9.2.1-9 7143-6.3.2-5
 #[test]
 fn a_target_that_does_not_prove_itself_is_left() {
     for v in &VECTORS {

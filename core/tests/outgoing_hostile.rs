@@ -39,6 +39,8 @@ fn limited(change: impl FnOnce(&mut Limits)) -> Limits {
     limits
 }
 
+// Nothing is asked for again before the full-feature phase: whatever is wrong ends the login.
+// covers: 7143-7.1.4-3
 #[test]
 fn fields_that_are_not_those_of_the_login() {
     let checks: [fn(Change, &str); 2] = [first_response, final_response];

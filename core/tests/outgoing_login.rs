@@ -82,7 +82,7 @@ fn what_must_not_change_does_not() {
 }
 
 // The T bit is set from the moment on that this end has nothing more to say in a stage, until the target follows.
-// covers: 7143-6.3.3-3
+// covers: 7143-6.3.3-3 7143-6.3.3-5
 #[test]
 fn a_stage_is_ended_by_the_initiator_and_left_with_the_target() {
     let mut talk = Talk::new(config());
@@ -101,6 +101,7 @@ fn a_stage_is_ended_by_the_initiator_and_left_with_the_target() {
     assert_eq!(talk.outgoing.parameters().map(|p| p.max_burst), Some(524_288));
 }
 
+// covers: 7143-13.21-2 7143-13.22-2
 #[test]
 fn discovery_says_less_and_leaves_digests_alone() {
     let mut talk = Talk::new(discovery());
@@ -131,6 +132,7 @@ fn whoever_insists_on_digests_has_them_in_discovery_too() {
     assert_eq!(talk.outgoing.parameters().map(|p| (p.header_digest, p.data_digest)), Some((true, false)));
 }
 
+// covers: 7143-13.7-1
 #[test]
 fn the_alias_is_told_with_the_names() {
     let alias = "a host, with \u{fc}".to_owned();
@@ -254,6 +256,7 @@ fn no_timer_is_left_after_the_login() {
 }
 
 // What cannot be is refused before a byte is sent.
+// covers: 7143-7.1.5-1
 #[test]
 fn configurations_that_cannot_be_fail_at_once() {
     let offers = |change: fn(&mut Offer)| {

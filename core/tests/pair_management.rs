@@ -243,6 +243,11 @@ fn a_command_whose_time_is_over_is_aborted_behind_its_caller_s_back() {
         (Outcome::Unknown(Cause::TimedOut), Duration::from_secs(3))
     );
     pair.run();
+    let requests = pair.monitor().seen.iter().filter_map(|seen| match seen {
+        Seen::Out(InitiatorPdu::TaskManagementRequest(request), _) => Some(request.function),
+        _ => None,
+    });
+    assert_eq!(requests.collect::<Vec<_>>(), [Function::AbortTask]);
     pair.far.stalled = false;
     assert!(is_good(&pair.finish(&[patient])[0].outcome));
     pair.run();

@@ -228,7 +228,7 @@ impl Drop for Context {
 }
 
 // covers: 7143-4.2.5.2-6 7143-11.8-3 7143-11.8-4 7143-11.8-6 7143-11.8-7
-// covers: 7143-13.12-1 7143-4.2.2.1-8
+// covers: 7143-4.2.2.1-8
 #[test]
 fn payload_that_is_asked_for_with_immediate_data() {
     assert!(run(combinations(true, true)) >= 2, "R2Ts were outstanding together");
@@ -239,7 +239,7 @@ fn payload_that_is_asked_for_alone() {
     assert!(run(combinations(true, false)) >= 2, "R2Ts were outstanding together");
 }
 
-// covers: 7143-4.2.5.2-5 7143-4.2.5.2-10 7143-4.2.5.2-11 7143-11.3.4-3
+// covers: 7143-4.2.5.2-5 7143-4.2.5.2-10 7143-4.2.5.2-11 7143-11.3.4-3 7143-13.12-1
 #[test]
 fn payload_that_is_unsolicited_with_immediate_data() {
     assert!(run(combinations(false, true)) >= 2, "R2Ts were outstanding together");

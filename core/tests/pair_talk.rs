@@ -17,7 +17,6 @@ fn pdus(pair: &mut Pair, wanted: impl Fn(&Seen) -> bool) -> usize {
     pair.monitor().seen.iter().filter(|seen| wanted(seen)).count()
 }
 
-// covers: 7143-11.18.1-1
 #[test]
 fn a_ping_comes_back_with_its_data_as_far_as_a_pdu_holds() {
     for len in [0, 1, 512, 513, 4096] {
@@ -196,7 +195,7 @@ fn a_session_that_is_ended_says_nothing_and_ends_everything() {
     assert!(matches!(pair.events()[..], [Event::Down { why: DownReason::Wanted, .. }, Event::Ended]));
 }
 
-// covers: 7143-11.9.1-2 7143-11.9.1-3
+// covers: 7143-11.9.1-3 7143-11.9.1-4
 #[test]
 fn a_target_that_asks_for_a_logout_gets_one_when_the_commands_have_ended() {
     let mut pair = Setup::default().ready();
@@ -223,6 +222,7 @@ fn a_target_that_asks_for_a_logout_gets_one_when_the_commands_have_ended() {
     assert!(!pair.events().iter().any(|event| matches!(event, Event::Ended)));
 }
 
+// covers: 7143-11.9.1-2
 #[test]
 fn a_target_that_asks_for_a_logout_gets_one_in_time_although_commands_run() {
     let mut pair = Setup::default().ready();

@@ -19,7 +19,7 @@ pub struct Command {
     pub cdb: Cdb,
     /// How the target is to order it among others.
     pub attribute: TaskAttribute,
-    /// PRI, 0 to 15 (RFC 7144 section 5.1.1); 0 says nothing.
+    /// PRI, 0 to 15 (RFC 7144 section 5.1.1); 0 says nothing. Sent at iSCSIProtocolLevel 2 only.
     pub priority: u8,
     /// What it sends; empty when it sends nothing.
     pub data_out: DataList,
@@ -79,8 +79,8 @@ pub enum Repeat {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Transient {
     /// It is sent again: at once after a unit attention that says no more than that something happened (reset, I_T
-    /// nexus loss, changed parameters, capacity or LUNs; each is told as an event), after a growing pause
-    /// otherwise.
+    /// nexus loss, changed parameters, capacity or LUNs, thresholds, predicted failures; each is told as an event), after
+    /// a growing pause otherwise. A unit that is becoming ready, or changes its access state, counts as busy.
     Retry,
     /// The caller gets the answer as it is.
     #[default]
@@ -130,7 +130,7 @@ pub enum Cause {
 pub struct Answer {
     /// SCSI status.
     pub status: Status,
-    /// Status qualifier (RFC 7144 section 5.2.1), 0 when the target says none.
+    /// Status qualifier (RFC 7144 section 5.2.1), 0 when the target says none or iSCSIProtocolLevel is below 2.
     pub status_qualifier: u16,
     /// Sense data, as sent; empty when there is none.
     pub sense: Bytes,

@@ -11,6 +11,7 @@ use crate::{DataList, Instant, Misuse};
 use super::command::{Cause, Outcome, Repeat};
 use super::data_in::is_ordered;
 use super::data_out::Sequence;
+use super::durability::changes_data;
 use super::event::{DownReason, Event};
 use super::outgoing::{Attached, Outgoing};
 use super::task::{Body, Phase, Task, tag};
@@ -107,11 +108,30 @@ impl Initiator {
         self.cmd_sn = attached.cmd_sn;
         self.exp_cmd_sn = attached.cmd_sn;
         self.max_cmd_sn = attached.max_cmd_sn;
+        let elsewhere = self.login.as_ref().is_some_and(|old| {
+            old.target != attached.target || old.portal_group_tag != attached.portal_group_tag
+        });
         self.login = Some(attached);
+        if elsewhere {
+            self.give_up_doubtful_writes();
+        }
         if self.wish == Wish::Logout {
             self.log_out_when_idle(now);
         }
         Ok(id)
+    }
+
+    /// The new session did not take the place of the old one: it is with another target, or another portal group of it
+    /// (RFC 7143 section 6.3.5). The old one may still be at work on writes that it was sent, so they are not repeated.
+    fn give_up_doubtful_writes(&mut self) {
+        let doubtful = |task: &Task| match &task.body {
+            Body::Scsi(scsi) => scsi.doubtful && changes_data(&scsi.command),
+            _ => false,
+        };
+        let ids: Vec<TaskId> = self.tasks.iter().filter(|(_, t)| doubtful(t)).map(|(id, _)| id).collect();
+        for id in ids {
+            self.finish(id, Outcome::Unknown(Cause::ConnectionLost));
+        }
     }
 
     /// The connection is over. Commands that may be repeated go back into the queue, in their order and ahead of what waits.

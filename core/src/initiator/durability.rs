@@ -27,13 +27,28 @@ struct Unit {
 enum Class {
     Write,
     Flush,
+    /// It covers a part, and so says nothing of the rest.
+    PartialFlush,
     Other,
 }
 
+/// What a flush will cover that is sent at this moment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Covers {
+    /// Writes that were acknowledged.
+    acknowledged: u64,
+    coverage: FlushCoverage,
+}
+
 impl Durability {
-    /// Writes that were acknowledged so far: what a flush that is sent now covers.
-    pub(super) fn acknowledged(&self, lun: Lun) -> u64 {
-        self.units.iter().find(|unit| unit.lun == lun).map_or(0, |unit| unit.acknowledged)
+    /// What a flush covers that is sent now.
+    pub(super) fn covers(&self, lun: Lun) -> Covers {
+        let Some(unit) = self.units.iter().find(|unit| unit.lun == lun) else { return Covers::default() };
+        let coverage = match unit.exposed > unit.flushed {
+            true => FlushCoverage::OnlySinceReconnect,
+            false => FlushCoverage::All,
+        };
+        Covers { acknowledged: unit.acknowledged, coverage }
     }
 
     /// The connection was lost.
@@ -45,10 +60,13 @@ impl Durability {
         }
     }
 
-    /// A command was answered. `covers` is what [`acknowledged`](Self::acknowledged) was when it was sent.
-    pub(super) fn ended(&mut self, command: &Command, covers: u64, good: bool) -> FlushCoverage {
+    /// The caller is told that a command has succeeded. `covers` is from the time when it was sent.
+    pub(super) fn succeeded(&mut self, command: &Command, covers: Covers) -> FlushCoverage {
         let class = classify(command);
-        if !good || matches!(class, Class::Other) {
+        if let Class::PartialFlush = class {
+            return covers.coverage;
+        }
+        if let Class::Other = class {
             return FlushCoverage::All;
         }
         let at = match self.units.iter().position(|unit| unit.lun == command.lun) {
@@ -63,23 +81,24 @@ impl Durability {
             unit.acknowledged += 1;
             return FlushCoverage::All;
         }
-        let coverage = match unit.exposed > unit.flushed {
-            true => FlushCoverage::OnlySinceReconnect,
-            false => FlushCoverage::All,
-        };
-        unit.flushed = unit.flushed.max(covers);
-        coverage
+        unit.flushed = unit.flushed.max(covers.acknowledged);
+        covers.coverage
     }
 }
 
+/// Whether repeating `command` elsewhere, while its first attempt may still be under way, could undo what was written
+/// between the two.
+pub(super) fn changes_data(command: &Command) -> bool {
+    matches!(classify(command), Class::Write)
+}
+
 /// FUA writes and WRITE AND VERIFY are on stable storage when they are acknowledged, but it does no harm to count them.
-/// A flush of a part covers a part: it says nothing of the rest.
 fn classify(command: &Command) -> Class {
     let cdb = &command.cdb;
     match cdb.opcode() {
         opcode::SYNCHRONIZE_CACHE_10 if cdb.u32_at(2) == 0 && cdb.u16_at(7) == 0 => Class::Flush,
         opcode::SYNCHRONIZE_CACHE_16 if cdb.u64_at(2) == 0 && cdb.u32_at(10) == 0 => Class::Flush,
-        opcode::SYNCHRONIZE_CACHE_10 | opcode::SYNCHRONIZE_CACHE_16 => Class::Other,
+        opcode::SYNCHRONIZE_CACHE_10 | opcode::SYNCHRONIZE_CACHE_16 => Class::PartialFlush,
         opcode::UNMAP => Class::Write,
         // A write of another kind is at worst one that no flush was needed for.
         _ if !command.data_out.is_empty() => Class::Write,
@@ -105,24 +124,30 @@ mod tests {
 
     #[test]
     fn a_flush_covers_what_was_acknowledged_before_it_was_sent_and_since_the_last_loss() {
+        use FlushCoverage::{All, OnlySinceReconnect};
         let (write, flush) = (command(opcode::WRITE_16, &[1]), command(opcode::SYNCHRONIZE_CACHE_10, &[]));
         let mut d = Durability::default();
-        let sent = |d: &Durability| d.acknowledged(Lun::ZERO);
-        d.ended(&write, 0, true);
+        let sent = |d: &Durability| d.covers(Lun::ZERO);
+        d.succeeded(&write, Covers::default());
         let covers = sent(&d);
-        assert_eq!(d.ended(&flush, covers, true), FlushCoverage::All);
+        assert_eq!(d.succeeded(&flush, covers), All);
         d.interrupted();
         let covers = sent(&d);
-        assert_eq!(d.ended(&flush, covers, true), FlushCoverage::All, "nothing was unflushed");
+        assert_eq!(d.succeeded(&flush, covers), All, "nothing was unflushed");
         // A write that is acknowledged while the flush is under way is not covered by it.
         let covers = sent(&d);
-        d.ended(&write, 0, true);
-        assert_eq!(d.ended(&flush, covers, true), FlushCoverage::All);
+        d.succeeded(&write, Covers::default());
+        assert_eq!(d.succeeded(&flush, covers), All);
         d.interrupted();
+        let part = sent(&d);
+        let mut some = command(opcode::SYNCHRONIZE_CACHE_10, &[]);
+        some.cdb = Cdb::new([opcode::SYNCHRONIZE_CACHE_10, 0, 0, 0, 0, 8, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(d.succeeded(&some, part), OnlySinceReconnect, "a part covers no more than the whole");
+        // Two at a time: both tell it.
+        let (one, other) = (sent(&d), sent(&d));
+        assert_eq!(d.succeeded(&flush, one), OnlySinceReconnect);
+        assert_eq!(d.succeeded(&flush, other), OnlySinceReconnect);
         let covers = sent(&d);
-        assert_eq!(d.ended(&flush, covers, false), FlushCoverage::All, "a flush that failed says nothing");
-        assert_eq!(d.ended(&flush, covers, true), FlushCoverage::OnlySinceReconnect);
-        let covers = sent(&d);
-        assert_eq!(d.ended(&flush, covers, true), FlushCoverage::All, "told once");
+        assert_eq!(d.succeeded(&flush, covers), All, "it was told");
     }
 }

@@ -56,7 +56,10 @@ impl Initiator {
         function: TaskManagementFunction,
         lun: Lun,
     ) -> Result<TaskId, Misuse> {
-        if function.names_a_task() || !function.is_defined() {
+        use TaskManagementFunction::{ITNexusReset, QueryAsynchronousEvent, QueryTaskSet};
+        let is_new = matches!(function, ITNexusReset | QueryTaskSet | QueryAsynchronousEvent);
+        // RFC 7144 section 6.3: those need its protocol level.
+        if function.names_a_task() || !function.is_defined() || (is_new && self.protocol_level() < 2) {
             return Err(Misuse::InvalidArgument(
                 "task_management: not a function that can be asked for here",
             ));
@@ -129,7 +132,7 @@ impl Initiator {
 
     /// The target does not abort a command: it runs on. One that nobody waits for any more may take so long, and
     /// then the connection ends it.
-    fn abort_refused(&mut self, now: Instant, victim: TaskId) {
+    pub(super) fn abort_refused(&mut self, now: Instant, victim: TaskId) {
         let deadline = now + self.limits.management_timeout;
         if let Some(scsi) = self.tasks.scsi_mut(victim) {
             scsi.aborting = false;

@@ -145,29 +145,24 @@ impl Initiator {
                     // What was damaged on the way is sent again with everything else, in a new session.
                     return Err(Fault::protocol("the target found a command damaged"));
                 }
-                match (again, self.tasks.scsi_mut(task)) {
-                    (true, Some(scsi)) => {
-                        // The session is about to be logged out: nothing follows that a gap could hold up.
-                        scsi.start_over();
-                        scsi.phase = Phase::Waiting;
-                        self.waiting.push_front(task);
-                    }
-                    _ => {
-                        self.plug(now, task, cmd_sn);
-                        self.finish(task, Outcome::NotSent(Cause::Rejected(pdu.reason)));
-                    }
+                if again {
+                    // The session is about to be logged out: nothing follows that a gap could hold up.
+                    self.send_again(task);
+                } else {
+                    self.plug(now, task, cmd_sn);
+                    self.finish(task, Outcome::NotSent(Cause::Rejected(pdu.reason)));
                 }
             }
             (Opcode::TaskManagementRequest, Some(Body::Management { victim, .. })) => {
-                let victim = *victim;
-                if let Some(victim) = victim {
-                    self.tasks.remove(task);
-                    return Err(Fault::of(
-                        victim,
-                        crate::PeerError::Protocol("the target rejects ABORT TASK"),
-                    ));
+                match *victim {
+                    Some(victim) if self.tasks.scsi(victim).is_some() => {
+                        self.tasks.remove(task);
+                        self.abort_refused(now, victim);
+                    }
+                    // It was to fill a gap in CmdSN, which now holds up everything.
+                    Some(_) => return Err(Fault::protocol("the target rejects an abort that fills a gap")),
+                    None => self.fail_request(task, Cause::Rejected(pdu.reason)),
                 }
-                self.fail_request(task, Cause::Rejected(pdu.reason));
             }
             (Opcode::TextRequest | Opcode::NopOut, Some(Body::Text { .. } | Body::Ping { .. })) => {
                 self.fail_request(task, Cause::Rejected(pdu.reason));

@@ -87,8 +87,10 @@ enum Wish {
 ///
 /// A connection that is lost takes no command with it: those that may be repeated ([`Repeat::Safe`]) are sent again on the
 /// next connection, the others end with [`Outcome::Unknown`]. The new login must carry the InitiatorName, ISID and
-/// TargetName of the old one: then the target has ended all that was under way there before the new session starts
-/// (RFC 7143 section 6.3.5), and a repeated write cannot be overtaken by its own first attempt.
+/// TargetName of the old one, and arrive at the same portal group: then the target has ended all that was under way
+/// there before the new session starts (RFC 7143 section 6.3.5), and a repeated write cannot be overtaken by its own
+/// first attempt. Where it arrives elsewhere, as after a redirect, writes that were sent before end with
+/// [`Outcome::Unknown`].
 #[derive(Debug)]
 pub struct Initiator {
     limits: Limits,
@@ -227,7 +229,8 @@ impl Initiator {
     /// Sends a task management function, ahead of waiting commands. [`Event::TaskManagementDone`] brings the answer. Commands
     /// that the function has ended at the target end here, too; while a reset is under way no command is sent.
     ///
-    /// ABORT TASK is [`abort`](Self::abort); TASK REASSIGN needs ErrorRecoveryLevel 2.
+    /// ABORT TASK is [`abort`](Self::abort); TASK REASSIGN needs ErrorRecoveryLevel 2, and what RFC 7144 adds needs
+    /// iSCSIProtocolLevel 2.
     ///
     /// # Errors
     /// [`Misuse`] when there is no connection, when too many requests are open, or for functions that name a task.
@@ -337,6 +340,11 @@ impl Initiator {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.act_on_time(now);
         self.log_out_if_wanted(now);
+    }
+
+    /// The protocol level of the session: 2 has what RFC 7144 adds.
+    fn protocol_level(&self) -> u16 {
+        self.parameters().map_or(1, |parameters| parameters.protocol_level)
     }
 
     /// Commands that are taken at most.

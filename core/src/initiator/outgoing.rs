@@ -62,6 +62,7 @@ pub(crate) struct Attached {
     pub(crate) session_type: SessionType,
     pub(crate) parameters: Parameters,
     pub(crate) portal_group_tag: Option<u16>,
+    pub(crate) target: Option<IscsiName>,
     pub(crate) target_alias: Option<String>,
     /// The next CmdSN to use.
     pub(crate) cmd_sn: CmdSn,
@@ -355,6 +356,7 @@ impl Outgoing {
             session_type: self.session_type,
             parameters,
             portal_group_tag: self.requester.portal_group_tag(),
+            target: self.target.clone(),
             target_alias: self.requester.target_alias().map(str::to_owned),
             cmd_sn: self.login.cmd_sn,
             max_cmd_sn: response.max_cmd_sn,

@@ -68,7 +68,7 @@ impl Initiator {
         let unsolicited = if parameters.initial_r2t { immediate } else { first_burst };
         scsi.phase = Phase::Sent;
         scsi.cmd_sn = self.cmd_sn;
-        scsi.covers = self.durability.acknowledged(scsi.command.lun);
+        scsi.covers = self.durability.covers(scsi.command.lun);
         scsi.outgoing.begin(immediate, unsolicited);
         self.cmd_sn = self.cmd_sn.next();
         let command = &scsi.command;
@@ -78,7 +78,8 @@ impl Initiator {
             read: command.data_in > 0,
             write: total > 0,
             attribute: command.attribute,
-            priority: command.priority,
+            // RFC 7144 section 5.1.1.
+            priority: if parameters.protocol_level < 2 { 0 } else { command.priority },
             lun: command.lun,
             itt: tag(id),
             expected_len: if total > 0 { total } else { command.data_in },

@@ -10,7 +10,7 @@ use crate::wire::{DataIn, Residual, ScsiResponse};
 use crate::{DataList, FrameError, Instant, PeerError};
 
 use super::Initiator;
-use super::command::{Answer, Cause, Outcome, Repeat, Sink, Transient};
+use super::command::{Answer, Cause, FlushCoverage, Outcome, Repeat, Sink, Transient};
 use super::event::Event;
 use super::receive::Fault;
 use super::task::{Body, Phase, Scsi};
@@ -74,7 +74,8 @@ impl Initiator {
         let sense = sense_of(data).map_err(|error| Fault::of(task, error))?;
         let said = Said {
             status: pdu.status,
-            qualifier: pdu.status_qualifier,
+            // RFC 7144 section 5.2.1.
+            qualifier: if self.protocol_level() < 2 { 0 } else { pdu.status_qualifier },
             residual: pdu.residual,
             read_residual: pdu.bidi_read_residual,
             sense,
@@ -85,10 +86,13 @@ impl Initiator {
     fn answered(&mut self, now: Instant, task: TaskId, said: &Said<'_>) -> Result<(), Fault> {
         let Some(scsi) = self.tasks.scsi_mut(task) else { return Ok(()) };
         let status = Status(said.status);
-        if status == Status::GOOD {
+        let sense = Sense::decode(said.sense).filter(|s| status == Status::CHECK_CONDITION && !s.deferred);
+        let recovered = sense.as_ref().is_some_and(|s| s.key == SenseKey::RecoveredError);
+        let succeeded = matches!(status, Status::GOOD | Status::CONDITION_MET) || recovered;
+        if succeeded {
             check_complete(scsi, said).map_err(|why| Fault::of(task, PeerError::Protocol(why)))?;
         }
-        if !scsi.silent && !scsi.aborting && self.put_off(now, task, status, said.sense) {
+        if !scsi.silent && !scsi.aborting && self.put_off(now, task, status, sense.as_ref(), said.sense) {
             return Ok(());
         }
         let Some(scsi) = self.tasks.scsi_mut(task) else { return Ok(()) };
@@ -96,7 +100,11 @@ impl Initiator {
             Sink::Collect => scsi.incoming.take_data(),
             Sink::Slots => DataList::new(),
         };
-        let coverage = self.durability.ended(&scsi.command, scsi.covers, status == Status::GOOD);
+        // What nobody is told of is covered by nothing, and tells nothing.
+        let coverage = match succeeded && !scsi.silent {
+            true => self.durability.succeeded(&scsi.command, scsi.covers),
+            false => FlushCoverage::All,
+        };
         let answer = Answer {
             status,
             status_qualifier: said.qualifier,
@@ -112,32 +120,58 @@ impl Initiator {
     }
 
     /// Puts a command back that the target did not carry out for a passing reason; whether it did.
-    fn put_off(&mut self, now: Instant, task: TaskId, status: Status, sense: &[u8]) -> bool {
-        let Some(Body::Scsi(scsi)) = self.tasks.get_mut(task).map(|t| &mut t.body) else { return false };
+    fn put_off(
+        &mut self,
+        now: Instant,
+        task: TaskId,
+        status: Status,
+        sense: Option<&Sense>,
+        raw: &[u8],
+    ) -> bool {
+        let Some(scsi) = self.tasks.scsi_mut(task) else { return false };
         if scsi.command.transient == Transient::Deliver || scsi.put_off >= MAX_PUT_OFF {
             return false;
         }
-        let sense_data = Sense::decode(sense).filter(|_| status == Status::CHECK_CONDITION);
-        let attention = sense_data.as_ref().is_some_and(is_passing_attention);
+        let attention = sense.is_some_and(is_passing_attention);
+        let busy = [Status::BUSY, Status::TASK_SET_FULL].contains(&status);
         let aborted = scsi.command.repeat == Repeat::Safe
-            && scsi.put_off < MAX_ABORTED
-            && sense_data.is_some_and(|s| s.key == SenseKey::AbortedCommand && !s.deferred);
-        if !attention && !aborted && status != Status::BUSY && status != Status::TASK_SET_FULL {
+            && scsi.aborted < MAX_ABORTED
+            && sense.is_some_and(|s| s.key == SenseKey::AbortedCommand);
+        if !attention && !aborted && !busy && !sense.is_some_and(is_getting_ready) {
             return false;
         }
         scsi.put_off += 1;
-        scsi.start_over();
+        if aborted {
+            // Some of it may have been done.
+            (scsi.aborted, scsi.doubtful) = (scsi.aborted + 1, true);
+        }
+        let (lun, put_off) = (scsi.command.lun, scsi.put_off);
         if attention {
-            scsi.phase = Phase::Waiting;
-            let (lun, sense) = (scsi.command.lun, Bytes::copy_from_slice(sense));
-            self.waiting.push_front(task);
-            self.events.push_back(Event::UnitAttention { lun, sense });
+            self.send_again(task);
+            self.events.push_back(Event::UnitAttention { lun, sense: Bytes::copy_from_slice(raw) });
         } else {
-            scsi.phase = Phase::Paused;
-            let pause = FIRST_PAUSE.saturating_mul(1 << (scsi.put_off - 1).min(10)).min(LONGEST_PAUSE);
+            self.call_back(task, Phase::Paused);
+            let pause = FIRST_PAUSE.saturating_mul(1 << (put_off - 1).min(10)).min(LONGEST_PAUSE);
             self.paused.push((now + pause, task));
         }
         true
+    }
+
+    /// Puts a command back that is with the target, to be sent ahead of what waits.
+    pub(super) fn send_again(&mut self, task: TaskId) {
+        self.call_back(task, Phase::Waiting);
+        self.waiting.push_front(task);
+    }
+
+    /// Forgets an attempt, and the payload of it that has not left.
+    fn call_back(&mut self, task: TaskId, phase: Phase) {
+        if let Some(scsi) = self.tasks.scsi_mut(task) {
+            scsi.start_over();
+            scsi.phase = phase;
+        }
+        if let Some(conn) = &mut self.conn {
+            conn.sequences.retain(|sequence| sequence.task != task);
+        }
     }
 
     /// Ends a command.
@@ -196,8 +230,8 @@ fn sense_of(data: &[u8]) -> Result<&[u8], PeerError> {
 }
 
 /// Whether sense data tells of a unit attention that says no more than that something has happened: power on, reset or I_T
-/// nexus loss (29h), changed parameters (2Ah), changed operating conditions (3Fh). Others, such as a changed medium or
-/// lost reservations, are for the caller.
+/// nexus loss (29h), changed parameters (2Ah), a provisioning threshold (38h), changed operating conditions (3Fh), a
+/// failure that is predicted (5Dh). Others, such as a changed medium or lost reservations, are for the caller.
 fn is_passing_attention(sense: &Sense) -> bool {
     if sense.deferred || sense.key != SenseKey::UnitAttention {
         return false;
@@ -205,9 +239,15 @@ fn is_passing_attention(sense: &Sense) -> bool {
     match (sense.additional.code, sense.additional.qualifier) {
         // Reservations preempted or released, registrations preempted: somebody else has taken over.
         (0x2a, 0x03..=0x05) => false,
-        (0x29 | 0x2a | 0x3f, _) => true,
+        (0x29 | 0x2a | 0x38 | 0x3f | 0x5d, _) => true,
         _ => false,
     }
+}
+
+/// Whether the unit will be ready without anybody's doing: it is becoming so, or changes its access state.
+fn is_getting_ready(sense: &Sense) -> bool {
+    let additional = (sense.additional.code, sense.additional.qualifier);
+    sense.key == SenseKey::NotReady && !sense.deferred && [(0x04, 0x01), (0x04, 0x0a)].contains(&additional)
 }
 
 #[cfg(test)]

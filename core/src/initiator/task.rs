@@ -7,6 +7,7 @@ use crate::wire::{CmdSn, Itt, Lun, TaskManagementFunction};
 use super::command::Command;
 use super::data_in::DataInState;
 use super::data_out::DataOutState;
+use super::durability::Covers;
 
 /// The index takes the lower half of an Initiator Task Tag, so no more tasks than this.
 pub(super) const MAX_TASKS: usize = 1 << 16;
@@ -78,10 +79,11 @@ pub(super) struct Scsi {
     pub(super) silent: bool,
     /// Whether the caller wants it aborted.
     pub(super) aborting: bool,
-    /// How often the target has put it off.
+    /// How often the target has put it off, and how often it has aborted it.
     pub(super) put_off: u32,
-    /// What the number of acknowledged writes was when it was sent, for a flush.
-    pub(super) covers: u64,
+    pub(super) aborted: u32,
+    /// What it covers, for a flush.
+    pub(super) covers: Covers,
     /// The number that the next R2T or Data-In carries: a bidirectional command has one series for both.
     pub(super) next_sn: u32,
     pub(super) incoming: DataInState,
@@ -98,7 +100,8 @@ impl Scsi {
             silent: false,
             aborting: false,
             put_off: 0,
-            covers: 0,
+            aborted: 0,
+            covers: Covers::default(),
             next_sn: 0,
             incoming: DataInState::default(),
             outgoing: DataOutState::default(),

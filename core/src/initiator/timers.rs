@@ -109,7 +109,19 @@ impl Initiator {
                 };
                 self.finish(id, outcome);
             }
-            Body::Ping { asked: false } => self.connection_down(DownReason::Silent),
+            Body::Ping { asked: false } => {
+                // Whatever came since is a sign of life: the ping itself may wait behind payload.
+                let heard = self.conn.as_ref().map(|conn| conn.last_heard + self.limits.ping_timeout);
+                match heard.filter(|until| *until > now) {
+                    Some(until) => {
+                        if let Some(task) = self.tasks.get_mut(id) {
+                            task.deadline = Some(until);
+                        }
+                        self.note_deadline(Some(until));
+                    }
+                    None => self.connection_down(DownReason::Silent),
+                }
+            }
             Body::Ping { asked: true } => self.fail_request(id, Cause::TimedOut),
             Body::Management { .. } | Body::Text { .. } => {
                 self.fail_request(id, Cause::TimedOut);

@@ -20,7 +20,9 @@
 //!   [`Repeat::Safe`](crate::initiator::Repeat::Safe); the target has ended them with the old session by then, so the
 //!   first attempt cannot overtake the second. The others end with
 //!   [`Outcome::Unknown`](crate::initiator::Outcome::Unknown): they were carried out, or not, or in part.
-//!   [`Outcome::NotSent`](crate::initiator::Outcome::NotSent) says that a command was certainly not.
+//!   [`Outcome::NotSent`](crate::initiator::Outcome::NotSent) says that a command was certainly not. Writes that were sent
+//!   end so, too, when the next login arrives at another target or portal group (a redirect, say): that does not end
+//!   what the old session had under way.
 //! - *Commands that are outstanding together have no order.* A repeated one may be carried out a second time after others
 //!   that were sent with it, and so may one that met a unit attention or a busy target. Submit what must come
 //!   second when the first has been answered.
