@@ -17,7 +17,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PAGES = ROOT / "docs" / "iscsictl.md", ROOT / "README.md"
+MANUAL, README = ROOT / "docs" / "iscsictl.md", ROOT / "README.md"
 TARGET = "iqn.2026-01.com.example:disk0"
 POOL = "iqn.2026-01.com.example:pool"
 
@@ -68,11 +68,13 @@ ISTGT = """\
 """
 
 
-def start_server(folder):
-    """iscsicored, and the port that it listens on."""
+def start_server(folder, page):
+    """iscsicored, as the page says to start it, and the port that it listens on."""
     (folder / "server.toml").write_text(SERVER)
-    server = subprocess.Popen(["iscsicored", "--config", "server.toml"], cwd=folder, stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)
+    arguments = ["--config", "server.toml"]
+    if page == README:
+        arguments = ["--disk", "memory:64M", "--disk", "memory:16M", "--listen", "127.0.0.1:0"]
+    server = subprocess.Popen(["iscsicored", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     for line in server.stdout:
         if found := re.match(r"listening on \S+:(\d+)", line):
             return server, int(found[1])
@@ -128,7 +130,7 @@ def fill(page):
             for place in (0, 20 << 20):
                 file.seek(place)
                 file.write(os.urandom(4 << 20))
-        server, port = start_server(folder)
+        server, port = start_server(folder, page)
         istgt, other = start_istgt(folder)
 
         def block(found):
@@ -151,7 +153,7 @@ def main():
     programs = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target" / "release").resolve()
     os.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
     os.environ["ISCSICORE_INITIATOR_NAME"] = "iqn.2026-01.com.example:host1"
-    for page in PAGES:
+    for page in (MANUAL, README):
         fill(page)
 
 

@@ -42,5 +42,7 @@ mod seed;
 mod submit;
 
 pub use client::{Client, discover};
+/// The protocol core, whose types stand in this interface.
+pub use iscsicore;
 pub use server::Server;
 pub use submit::submit;

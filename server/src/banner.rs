@@ -38,6 +38,12 @@ pub(crate) fn banner(config: &Config) -> String {
     }
     let who = initiator.map_or_else(String::new, |initiator| format!("-i {} ", quoted(initiator.as_str())));
     let _ = writeln!(out, "  iscsi-ls {who}-s iscsi://{at}");
+    if let Some(lun) = first_lun(target, initiator) {
+        let option = initiator.map_or_else(String::new, |initiator| {
+            format!("--initiator-name {} ", quoted(initiator.as_str()))
+        });
+        let _ = writeln!(out, "  iscsictl info {option}iscsi://{at}/{name}/{lun}");
+    }
     let _ = match (first_lun(target, initiator), initiator) {
         (None, _) => Ok(()),
         (Some(lun), None) => writeln!(out, "  qemu-img info iscsi://{at}/{name}/{lun}"),

@@ -31,7 +31,8 @@ pub struct Command {
     pub repeat: Repeat,
     /// What happens when the target answers "not now".
     pub transient: Transient,
-    /// Time from its submission to its end; `None` waits for as long as it takes.
+    /// Time from its submission to its end; with `None` the core waits for as long as it takes. (A client may put a limit of
+    /// its own in its place.)
     pub timeout: Option<Duration>,
 }
 

@@ -209,6 +209,7 @@ discovery: open
 
 try it:
   iscsi-ls -s iscsi://127.0.0.1:3260
+  iscsictl info iscsi://127.0.0.1:3260/iqn.2026-01.dev.iscsicore:disk0/0
   qemu-img info iscsi://127.0.0.1:3260/iqn.2026-01.dev.iscsicore:disk0/0
   iscsiadm -m discovery -t sendtargets -p 127.0.0.1:3260
   iscsiadm -m node -T iqn.2026-01.dev.iscsicore:disk0 -p 127.0.0.1:3260 --login
@@ -232,6 +233,7 @@ fn what_to_try_names_an_initiator_that_may() {
         tried(access),
         format!(
             "  iscsi-ls -i iqn.2026-01.com.example:a -s iscsi://127.0.0.1:3260
+  iscsictl info --initiator-name iqn.2026-01.com.example:a iscsi://127.0.0.1:3260/{t}/0
   qemu-img info --image-opts driver=raw,file.driver=iscsi,file.transport=tcp,file.portal=127.0.0.1:3260,file.target={t},file.lun=0,file.initiator-name=iqn.2026-01.com.example:a
   # iscsiadm: /etc/iscsi/initiatorname.iscsi must say InitiatorName=iqn.2026-01.com.example:a
   iscsiadm -m discovery -t sendtargets -p 127.0.0.1:3260
