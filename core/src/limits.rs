@@ -66,7 +66,7 @@ impl Default for Limits {
             transmit_bytes: 8 << 20,
             ahs_bytes: 260,
             read_buffer: 128 * 1024,
-            slot_bytes: 8 * 1024,
+            slot_bytes: 32 * 1024,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(30),
             ping_grace: Duration::from_secs(600),
