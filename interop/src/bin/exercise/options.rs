@@ -25,7 +25,7 @@ pub(crate) enum Verb {
 
 #[derive(Args)]
 pub(crate) struct Discover {
-    /// iscsi://[user[%secret]@]host[:port]
+    /// `iscsi://[user[%secret]@]host[:port]`
     pub(crate) portal: String,
     /// Name of this initiator.
     #[arg(long, default_value = NAME)]
@@ -77,7 +77,7 @@ enum Word {
 
 #[derive(Args)]
 pub(crate) struct Run {
-    /// iscsi://[user[%secret]@]host[:port]/target/lun[?auth=..]
+    /// `iscsi://[user[%secret]@]host[:port]/target/lun[?auth=..]`
     pub(crate) url: String,
     /// What to check; without any, the login alone.
     #[arg(value_enum)]
