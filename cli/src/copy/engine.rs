@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 
 use super::end::{Covered, End, Holes};
-use super::ledger::{Ledger, Work};
+use super::ledger::{Counts, Ledger, Work};
 use super::note::Note;
 use super::progress::Progress;
 use super::zeroes;
@@ -41,25 +41,6 @@ pub(crate) enum ZeroesAre {
     Data,
 }
 
-/// What was done, in bytes.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Counts {
-    /// Written as data.
-    pub(crate) data: u64,
-    /// Made to read as zeroes in a cheaper way, or left as the zeroes that were there.
-    pub(crate) zeroes: u64,
-    /// Of the source that was read.
-    pub(crate) read: u64,
-}
-
-impl Counts {
-    fn add(&mut self, other: Counts) {
-        self.data += other.data;
-        self.zeroes += other.zeroes;
-        self.read += other.read;
-    }
-}
-
 /// Time that work in flight has to end when the copy is cut short, and then the last flush.
 const LAST_WORK: Duration = Duration::from_millis(600);
 /// How often a copy begins chunks anew because flushes did not cover them, before it gives up.
@@ -74,7 +55,7 @@ impl Job {
         self.source.size().div_ceil(self.chunk)
     }
 
-    /// Copies every chunk that is not safe yet, until all are.
+    /// Copies every chunk that is not safe yet, until all are; the ledger tells what was done.
     ///
     /// # Errors
     /// The first failure, or the interruption. What was safe by then is noted.
@@ -84,8 +65,7 @@ impl Job {
         note: &mut Note,
         progress: &Progress,
         interrupt: &Interrupt,
-    ) -> Result<Counts, Failure> {
-        let mut counts = Counts::default();
+    ) -> Result<(), Failure> {
         let mut in_flight = FuturesUnordered::new();
         let mut background: Option<Background<'_>> = None;
         let mut holes = Holes::default();
@@ -110,14 +90,11 @@ impl Job {
                 background = Some(Box::pin(self.destination.flush()));
             }
             if ledger.is_complete() {
-                break Ok(counts);
+                break Ok(());
             }
             tokio::select! {
                 Some(done) = in_flight.next(), if !in_flight.is_empty() => match done {
-                    Ok((work, count)) => {
-                        ledger.written(work);
-                        counts.add(count);
-                    }
+                    Ok((work, counts)) => ledger.written(work, counts),
                     Err(failure) => break Err(failure),
                 },
                 covered = wait_for(&mut background) => {
@@ -139,7 +116,7 @@ impl Job {
             progress.at((ledger.progress() * self.chunk).min(self.source.size()));
         };
         match ended {
-            Ok(counts) => Ok(counts),
+            Ok(()) => Ok(()),
             Err(failure) => self.give_up(ledger, note, in_flight, background, failure).await,
         }
     }
@@ -174,9 +151,8 @@ impl Job {
         }
         // A chunk is bounded by what the command line takes.
         let data = self.source.read(start, (end - start) as usize).await?;
-        counts.read = data.len() as u64;
         if self.zeroes == ZeroesAre::Data {
-            counts.data = counts.read;
+            counts.data = data.len() as u64;
             self.destination.write(start, data).await?;
             return Ok((work, counts));
         }
@@ -221,12 +197,12 @@ impl Job {
         mut in_flight: FuturesUnordered<impl Future<Output = Result<(Work, Counts), Failure>>>,
         background: Option<Background<'_>>,
         failure: Failure,
-    ) -> Result<Counts, Failure> {
+    ) -> Result<(), Failure> {
         let until = Instant::now() + LAST_WORK;
         let last_work = async {
             while let Some(done) = in_flight.next().await {
-                if let Ok((work, _)) = done {
-                    ledger.written(work);
+                if let Ok((work, counts)) = done {
+                    ledger.written(work, counts);
                 }
             }
         };

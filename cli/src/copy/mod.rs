@@ -2,9 +2,11 @@
 
 mod end;
 mod engine;
+mod file;
 mod ledger;
 mod note;
 mod open;
+mod outages;
 mod progress;
 mod ranges;
 mod state;
@@ -24,9 +26,10 @@ use crate::failure::Failure;
 use crate::output::Report;
 use crate::{Context, units};
 use end::{End, On};
-use engine::{Counts, Job, ZeroesAre};
+use engine::{Job, ZeroesAre};
 use ledger::Ledger;
 use open::Place;
+use outages::Outages;
 use progress::{Progress, Show};
 
 /// Copy a disk: from a file or URL to a file or URL
@@ -77,7 +80,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
 
-    /// Begin anew, whatever progress was noted
+    /// Begin anew, whatever progress was noted; overwrites the file that the progress was noted of
     #[arg(long)]
     restart: bool,
 
@@ -103,8 +106,10 @@ struct Copied {
     resumed_bytes: u64,
     data_bytes: u64,
     zero_bytes: u64,
+    /// Of the copying alone.
     seconds: f64,
     verified: bool,
+    verify_seconds: Option<f64>,
 }
 
 impl Report for Copied {
@@ -122,7 +127,10 @@ impl Report for Copied {
         if self.resumed_bytes > 0 {
             text += &format!("; {} were there already", units::human(self.resumed_bytes));
         }
-        text + if self.verified { "; verified" } else { "" }
+        if let Some(seconds) = self.verify_seconds {
+            text += &format!("; verified in {}", units::human_time(seconds));
+        }
+        text
     }
 }
 
@@ -150,9 +158,11 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         destination,
     };
     let resumed = (safe.count() * job.chunk).min(job.source.size());
-    let done = carry_out(&args, &job, safe, &mut note, context).await;
+    let mut ledger = Ledger::new(job.chunks(), safe);
+    let done = carry_out(&args, &job, &mut ledger, &mut note, context).await;
     let Job { source, destination, .. } = job;
-    let copied = done.map(|(counts, time)| Copied {
+    let counts = ledger.counts();
+    let copied = done.map(|times| Copied {
         kind: "copied",
         source: source.place.clone(),
         destination: destination.place.clone(),
@@ -160,10 +170,14 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
         resumed_bytes: resumed,
         data_bytes: counts.data,
         zero_bytes: counts.zeroes,
-        seconds: (time.as_secs_f64() * 1e3).round() / 1e3,
+        seconds: in_seconds(times.copying),
         verified: args.verify,
+        verify_seconds: times.verifying.map(in_seconds),
     });
     tokio::join!(close(source), close(destination));
+    if copied.is_err() && ledger.safe().is_empty() {
+        note.withdraw();
+    }
     context.out.report(&copied?)
 }
 
@@ -188,25 +202,34 @@ async fn open_destination(
     Ok(opened)
 }
 
+/// What took how long.
+struct Times {
+    copying: Duration,
+    verifying: Option<Duration>,
+}
+
 async fn carry_out(
     args: &Args,
     job: &Job,
-    safe: ranges::Ranges,
+    ledger: &mut Ledger,
     note: &mut note::Note,
     context: &Context,
-) -> Result<(Counts, Duration), Failure> {
+) -> Result<Times, Failure> {
     let begun = Instant::now();
     let size = job.source.size();
-    let done = (safe.count() * job.chunk).min(size);
-    let mut ledger = Ledger::new(job.chunks(), safe);
+    let done = (ledger.safe().count() * job.chunk).min(size);
+    let mut outages = Outages::of([&job.source, &job.destination]);
     let progress = Progress::begin("copying", done, size, args.progress, context.out);
-    let counts = job.run(&mut ledger, note, &progress, &context.interrupt).await?;
+    outages.told_beside(&progress, job.run(ledger, note, &progress, &context.interrupt)).await?;
     drop(progress);
-    let time = begun.elapsed();
+    let mut times = Times { copying: begun.elapsed(), verifying: None };
     if args.verify {
         let progress = Progress::begin("verifying", 0, size, args.progress, context.out);
-        let difference = job.verify(&progress, &context.interrupt).await?;
+        let begun = Instant::now();
+        let compared = job.verify(&progress, &context.interrupt);
+        let difference = outages.told_beside(&progress, compared).await?;
         drop(progress);
+        times.verifying = Some(begun.elapsed());
         // Right or wrong: what was noted is of no more use.
         note.forget()?;
         if let Some(found) = difference {
@@ -219,7 +242,11 @@ async fn carry_out(
         }
     }
     note.forget()?;
-    Ok((counts, time))
+    Ok(times)
+}
+
+fn in_seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
 }
 
 /// Logs out of an end that is a logical unit.

@@ -1,18 +1,14 @@
 //! Opening both ends of a copy, and finding out whether it goes on with an earlier one.
 
-use std::fs::Metadata;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use iscsicore_tokio::backend::{Access, FileBackend, FileOptions, OpenError};
 
 use crate::connect::{Session, UnitUrl, at, log_out, unit_url};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 
 use super::end::{End, On};
-use super::note::Note;
+use super::file;
+use super::note::{Note, Traces, cannot_note};
 use super::ranges::Ranges;
 use super::state::{Identity, State, beside};
 use super::unit::Unit;
@@ -28,9 +24,15 @@ impl Place {
     /// Reads a path or a URL.
     ///
     /// # Errors
-    /// What is wrong with the URL.
+    /// What is wrong with the URL, or what to use in place of a stream.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if text.contains("://") { unit_url(text).map(Place::Unit) } else { Ok(Place::File(text.into())) }
+        match text {
+            "-" => Err("a copy needs two ends that can be read again, and standard input and output cannot; `iscsictl \
+                        read URL -o -` and `iscsictl write URL` take them (a file of this name is ./-)"
+                .to_owned()),
+            _ if text.contains("://") => unit_url(text).map(Place::Unit),
+            _ => Ok(Place::File(text.into())),
+        }
     }
 }
 
@@ -49,21 +51,13 @@ pub(crate) struct Options<'a> {
 pub(crate) async fn source(place: &Place, session: &Session, interrupt: &Interrupt) -> Result<End, Failure> {
     match place {
         Place::Unit(url) => unit(url, session, interrupt).await,
-        Place::File(path) => {
-            let opened = FileOptions::new().access(Access::ReadOnly).open(path);
-            let storage = opened.map_err(|error| cannot_open(path, error))?;
-            let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-            // A source that has changed is another one.
-            let changed =
-                metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-            let changed = changed.map_or(0, |time| time.as_nanos());
-            let id = format!("{} changed {changed}", file_id(path, &metadata));
-            Ok(End::storage(path, id, Arc::new(storage), false))
-        }
+        Place::File(path) => file::source(path),
     }
 }
 
 /// Opens the destination: the end, where progress is noted, and the chunks that an earlier copy has made safe.
+///
+/// A file is made or changed only when nothing else is in the way, and is as before when there is an error.
 ///
 /// # Errors
 /// It cannot be opened, is too small, or an earlier copy has left a note of something else.
@@ -74,43 +68,79 @@ pub(crate) async fn destination(
     session: &Session,
     interrupt: &Interrupt,
 ) -> Result<(End, Note, Ranges), Failure> {
+    check_chunk(options.chunk, source)?;
     let state_path = match (options.state, place) {
         (Some(path), _) => Some(path.to_owned()),
         // Nothing is to be left beside devices.
-        (None, Place::File(path)) if !is_device(path) => Some(beside(path, ".iscsictl-state")),
+        (None, Place::File(path)) if !file::is_device(path) => Some(beside(path, ".iscsictl-state")),
         (None, _) => None,
     };
     let earlier = match &state_path {
-        Some(path) if !options.restart => State::load(path)?,
-        _ => None,
+        Some(path) => earlier(path, place, options)?,
+        None => None,
     };
-    let end = match place {
-        Place::Unit(url) => unit(url, session, interrupt).await?,
-        Place::File(path) => file(path, source, options, earlier.is_some())?,
+    let (end, traces) = match place {
+        Place::Unit(url) => (unit(url, session, interrupt).await?, Traces::Note),
+        Place::File(path) => {
+            let earlier = earlier.as_ref().zip(state_path.as_deref());
+            file::destination(path, source, options, earlier)?
+        }
     };
-    match check(&end, source, options, earlier, state_path) {
-        Ok((note, safe)) => Ok((end, note, safe)),
+    let checked = check(&end, source, options, earlier.as_ref().zip(state_path.as_deref()));
+    let noted =
+        checked.and_then(|safe| Ok((begin_note(&end, source, &safe, options.chunk, state_path)?, safe)));
+    match noted {
+        Ok((state, safe)) => Ok((end, Note::new(state, traces), safe)),
         Err(failure) => {
             super::close(end).await;
+            traces.take_back();
             Err(failure)
         }
     }
 }
 
-/// That the destination fits, and what of an earlier copy counts.
+/// The note of an earlier copy, if there is one. A new one can be written in its place.
+fn earlier(path: &Path, destination: &Place, options: &Options<'_>) -> Result<Option<State>, Failure> {
+    if let Place::File(destination) = destination
+        && file::is_same_path(path, destination)
+    {
+        return Err(Failure::usage("the state cannot be noted in the destination itself")
+            .at(path.display().to_string())
+            .try_("name another --state"));
+    }
+    let earlier = State::load(path)?;
+    State::check_writable(path).map_err(|error| match destination {
+        // The file would be beside it, and cannot be made either.
+        Place::File(file) if options.state.is_none() && !file.exists() => {
+            Failure::operation(format!("cannot create it: {error}")).at(file.display().to_string())
+        }
+        _ => cannot_note(path, &error),
+    })?;
+    Ok(earlier)
+}
+
+/// That the destination fits; the chunks of an earlier copy that count.
 fn check(
     end: &End,
     source: &End,
     options: &Options<'_>,
-    earlier: Option<State>,
-    state_path: Option<PathBuf>,
-) -> Result<(Note, Ranges), Failure> {
+    earlier: Option<(&State, &Path)>,
+) -> Result<Ranges, Failure> {
     // Files were compared when the destination was opened.
     if let (On::Unit(a), On::Unit(b)) = (&source.on, &end.on)
         && a.is_same_as(b)
     {
         return Err(Failure::usage("source and destination are the same").at(&end.place));
     }
+    check_chunk(options.chunk, end)?;
+    let safe = match earlier {
+        // A file that was made just now has nothing of an earlier copy, whatever number it was given.
+        Some((earlier, path)) if !end.blank && !options.restart => {
+            earlier.check_same_copy(&State::new(source.identity.clone(), end.identity.clone()), path)?;
+            earlier.safe_chunks(options.chunk)
+        }
+        _ => Ranges::default(),
+    };
     if end.size() < source.size() {
         let what = format!(
             "it has {} bytes, which is too small for the {} of the source",
@@ -119,35 +149,33 @@ fn check(
         );
         return Err(Failure::usage(what).at(&end.place).try_("enlarge it, or name another one"));
     }
-    for side in [source, end] {
-        if !options.chunk.is_multiple_of(u64::from(side.block_size())) || options.chunk > 256 << 20 {
-            let what = format!(
-                "--chunk is {} bytes; it must be a multiple of the block size of {} and 256M at most",
-                options.chunk,
-                side.block_size()
-            );
-            return Err(Failure::usage(what).at(&side.place));
-        }
+    Ok(safe)
+}
+
+fn check_chunk(chunk: u64, side: &End) -> Result<(), Failure> {
+    if chunk.is_multiple_of(u64::from(side.block_size())) && chunk <= 256 << 20 {
+        return Ok(());
     }
-    let Some(path) = state_path else { return Ok((Note::nowhere(), Ranges::default())) };
-    let state = State::new(source.identity.clone(), end.identity.clone());
-    let safe = match earlier {
-        // A file that was made just now has nothing of an earlier copy, whatever number it was given.
-        Some(earlier) if !end.blank => {
-            earlier.check_same_copy(&state, &path)?;
-            earlier.safe_chunks(options.chunk)
-        }
-        _ => Ranges::default(),
-    };
-    let mut state = state;
-    state.set_safe_chunks(&safe, options.chunk);
-    // Before the first byte: a copy that is killed at once can be resumed, too.
-    state.save(&path).map_err(|error| {
-        Failure::operation(format!("cannot note the progress: {error}"))
-            .at(path.display().to_string())
-            .try_("name a file that can be written with --state")
-    })?;
-    Ok((Note::in_file(path, state), safe))
+    let what = format!(
+        "--chunk is {chunk} bytes; it must be a multiple of the block size of {} and 256M at most",
+        side.block_size()
+    );
+    Err(Failure::usage(what).at(&side.place))
+}
+
+/// Notes what is safe before the first byte is copied: a copy that is killed at once can be resumed, too.
+fn begin_note(
+    end: &End,
+    source: &End,
+    safe: &Ranges,
+    chunk: u64,
+    path: Option<PathBuf>,
+) -> Result<Option<(PathBuf, State)>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let mut state = State::new(source.identity.clone(), end.identity.clone());
+    state.set_safe_chunks(safe, chunk);
+    state.save(&path).map_err(|error| cannot_note(&path, &error))?;
+    Ok(Some((path, state)))
 }
 
 async fn unit(url: &UnitUrl, session: &Session, interrupt: &Interrupt) -> Result<End, Failure> {
@@ -165,78 +193,4 @@ async fn unit(url: &UnitUrl, session: &Session, interrupt: &Interrupt) -> Result
             Err(at(failure, place))
         }
     }
-}
-
-/// Opens or makes the file of the destination.
-fn file(path: &Path, source: &End, options: &Options<'_>, resumes: bool) -> Result<End, Failure> {
-    let there = match std::fs::metadata(path) {
-        Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(unreadable(path, &error)),
-    };
-    let same = std::fs::metadata(&source.place).ok().zip(there.as_ref());
-    if same.is_some_and(|(a, b)| file_id(Path::new(&source.place), &a) == file_id(path, b)) {
-        return Err(Failure::usage("source and destination are the same").at(path.display().to_string()));
-    }
-    let content = there.as_ref().is_some_and(|metadata| metadata.is_file() && metadata.len() > 0);
-    let device = there.as_ref().is_some_and(|metadata| !metadata.is_file());
-    if content && !resumes {
-        if !options.overwrite {
-            return Err(Failure::usage("the file exists and has content")
-                .at(path.display().to_string())
-                .try_("add --overwrite to replace what is in it, or name another file"));
-        }
-        // Opening it first keeps hands off a file that somebody serves.
-        drop(FileBackend::open(path).map_err(|error| cannot_open(path, error))?);
-        let emptied = std::fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(0));
-        emptied.map_err(|error| unreadable(path, &error))?;
-    }
-    let wanted = if device { FileOptions::new() } else { FileOptions::new().size(source.size()) };
-    let storage = wanted.open(path).map_err(|error| cannot_open(path, error))?;
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-    let kept = content && resumes;
-    let blank = !device && !kept;
-    Ok(End::storage(path, file_id(path, &metadata), Arc::new(storage), blank))
-}
-
-fn is_device(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
-}
-
-#[cfg(unix)]
-fn file_id(_: &Path, metadata: &Metadata) -> String {
-    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-    if metadata.file_type().is_block_device() {
-        return format!("block device {:x}", metadata.rdev());
-    }
-    format!("file {:x}:{}", metadata.dev(), metadata.ino())
-}
-
-#[cfg(not(unix))]
-fn file_id(path: &Path, _: &Metadata) -> String {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    format!("file {}", path.display())
-}
-
-fn cannot_open(path: &Path, error: OpenError) -> Failure {
-    let place = path.display().to_string();
-    match error {
-        OpenError::InUse { .. } => Failure::operation("it is in use: served by a target, copied, or mounted")
-            .at(place)
-            .try_("stop what uses it first"),
-        OpenError::Empty { .. } => Failure::usage("it is empty: there is nothing to copy").at(place),
-        OpenError::OtherSize { found, wanted, .. } => {
-            Failure::usage(format!("it has {found} bytes where the earlier copy gave it {wanted}"))
-                .at(place)
-                .try_("add --restart --overwrite to begin anew")
-        }
-        OpenError::Io { doing, source, .. } => {
-            Failure::operation(format!("cannot {doing} it: {source}")).at(place)
-        }
-        other => Failure::usage(other.to_string()),
-    }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::operation(format!("cannot open it: {error}")).at(path.display().to_string())
 }

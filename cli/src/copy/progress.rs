@@ -52,6 +52,25 @@ impl Report for Line {
     }
 }
 
+/// A line on a session that is lost or up again.
+#[derive(Serialize)]
+struct Link<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(rename = "where")]
+    place: &'a str,
+    why: Option<&'a str>,
+}
+
+impl Report for Link<'_> {
+    fn human(&self) -> String {
+        match self.why {
+            Some(why) => format!("{}: disconnected: {why}; dialing again", self.place),
+            None => format!("{}: connected again", self.place),
+        }
+    }
+}
+
 const LINE_EVERY: Duration = Duration::from_secs(1);
 
 impl Progress {
@@ -84,6 +103,28 @@ impl Progress {
                     let _ = self.output.report(&line);
                 }
             }
+        }
+    }
+
+    /// A session was lost some time ago, and is not up again yet.
+    pub(crate) fn disconnected(&self, place: &str, why: &str) {
+        self.link(&Link { kind: "disconnected", place, why: Some(why) }, "disconnected");
+    }
+
+    /// It is up again.
+    pub(crate) fn connected(&self, place: &str) {
+        self.link(&Link { kind: "connected", place, why: None }, self.phase);
+    }
+
+    fn link(&self, link: &Link<'_>, message: &'static str) {
+        match &self.shown {
+            // As with the progress itself.
+            Shown::Lines { .. } => drop(self.output.report(link)),
+            Shown::Bar(bar) => {
+                bar.set_message(message);
+                self.note(&link.human());
+            }
+            Shown::Nothing => self.note(&link.human()),
         }
     }
 

@@ -44,14 +44,24 @@ impl State {
             "another source, or the source was changed since"
         } else if self.destination.id != other.destination.id {
             "another destination"
-        } else if (self.source.size, self.destination.size) != (other.source.size, other.destination.size) {
-            "another size of the source or the destination"
         } else {
-            return Ok(());
+            let ends = [
+                ("source", &self.source, &other.source),
+                ("destination", &self.destination, &other.destination),
+            ];
+            let Some((end, then, now)) = ends.into_iter().find(|(_, then, now)| then.size != now.size) else {
+                return Ok(());
+            };
+            &format!("the {end} has {} bytes now, and had {} then", now.size, then.size)
         };
         Err(Failure::usage(format!("it tells of another copy: {differs}"))
             .at(path.display().to_string())
             .try_("add --restart to begin anew, or name another --state"))
+    }
+
+    /// Whether this tells of a copy to `destination`.
+    pub(crate) fn is_for(&self, destination: &Identity) -> bool {
+        self.destination == *destination
     }
 
     /// The chunks that are wholly safe.
@@ -87,6 +97,19 @@ impl State {
                 .at(place())
                 .try_("name another --state, or remove the file")),
         }
+    }
+
+    /// That the file can be written, by writing what is written first in any case.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn check_writable(path: &Path) -> io::Result<()> {
+        if path.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        let new = beside(path, ".new");
+        drop(File::create(&new)?);
+        std::fs::remove_file(&new)
     }
 
     /// Writes the file so that it is either as before or wholly new, whenever the machine stops.
@@ -160,7 +183,12 @@ mod tests {
         assert!(read.check_same_copy(&written, &path).is_ok());
         assert!(read.check_same_copy(&state("source", 1000), &path).is_ok());
         assert!(read.check_same_copy(&state("other", 1000), &path).is_err());
-        assert!(read.check_same_copy(&state("source", 1001), &path).is_err());
+        let failure = read.check_same_copy(&state("source", 1001), &path).unwrap_err();
+        assert!(
+            failure.line().contains("the source has 1001 bytes now, and had 1000 then"),
+            "{}",
+            failure.line()
+        );
         std::fs::write(&path, "{}").unwrap();
         assert!(State::load(&path).unwrap_err().line().contains("not the state of a copy"));
         State::remove(&path).unwrap();

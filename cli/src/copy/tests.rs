@@ -10,7 +10,7 @@ use iscsicore_tokio::backend::{Backend, Fault, Gate, Kind as Op, MemoryBackend, 
 use super::end::End;
 use super::engine::{Job, ZeroesAre};
 use super::ledger::Ledger;
-use super::note::Note;
+use super::note::{Note, Traces};
 use super::progress::{Progress, Show};
 use super::ranges::Ranges;
 use super::state::State;
@@ -54,7 +54,7 @@ impl Rig {
         let earlier = State::load(&path).unwrap();
         let safe = earlier.map_or(Ranges::default(), |earlier| earlier.safe_chunks(CHUNK));
         let mut ledger = Ledger::new(job.chunks(), safe.clone());
-        let mut note = Note::in_file(path, state);
+        let mut note = Note::new(Some((path, state)), Traces::Kept);
         let progress = Progress::begin("copying", 0, job.source.size(), Show::Never, Output { json: true });
         job.run(&mut ledger, &mut note, &progress, interrupt).await?;
         Ok(safe.count())

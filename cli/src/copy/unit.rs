@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use iscsicore::scsi::ProvisioningStatus;
 use iscsicore::scsi::vpd::{self, Association, Designator};
 use iscsicore_tokio::Client;
-use iscsicore_tokio::client::FlushCoverage;
+use iscsicore_tokio::client::{ClientError, Events, FlushCoverage};
 
 use crate::connect::{check_disk, failed};
 use crate::failure::Failure;
@@ -24,6 +24,11 @@ impl Unit {
 
     pub(crate) fn into_client(self) -> Client {
         self.client
+    }
+
+    /// What happens to its session from now on.
+    pub(crate) fn events(&self) -> Events {
+        self.client.events()
     }
 
     /// That it is a disk.
@@ -73,7 +78,7 @@ impl Unit {
     pub(crate) async fn read(&self, offset: u64, len: usize) -> Result<Bytes, Failure> {
         let (lba, blocks) = self.blocks(offset, len as u64);
         // A chunk has fewer blocks than that.
-        let data = self.client.read(lba, blocks as u32).await.map_err(|error| failed(&error))?;
+        let data = self.client.read(lba, blocks as u32).await.map_err(|error| broken(&error))?;
         Ok(data.slice(..len))
     }
 
@@ -88,17 +93,17 @@ impl Unit {
             padded[..data.len()].copy_from_slice(&data);
             padded.freeze()
         };
-        self.client.write(lba, data).await.map_err(|error| failed(&error))
+        self.client.write(lba, data).await.map_err(|error| broken(&error))
     }
 
     /// WRITE SAME rather than UNMAP: the latter may leave out what it likes, and old data with it.
     pub(crate) async fn zero(&self, offset: u64, len: u64) -> Result<(), Failure> {
         let (lba, blocks) = self.blocks(offset, len);
-        self.client.write_zeroes(lba, blocks).await.map_err(|error| failed(&error))
+        self.client.write_zeroes(lba, blocks).await.map_err(|error| broken(&error))
     }
 
     pub(crate) async fn flush(&self) -> Result<Covered, Failure> {
-        match self.client.flush().await.map_err(|error| failed(&error))? {
+        match self.client.flush().await.map_err(|error| broken(&error))? {
             FlushCoverage::All => Ok(Covered::All),
             _ => Ok(Covered::Some),
         }
@@ -136,6 +141,24 @@ impl Unit {
         let block_size = u64::from(self.block_size());
         (offset / block_size, len.div_ceil(block_size))
     }
+}
+
+/// What a client says, as a failure of a copy: a chunk that was not answered for is copied again in any case, so that nobody
+/// needs to find out what became of it.
+fn broken(error: &ClientError) -> Failure {
+    let failure = failed(error);
+    let (ClientError::Unknown { .. } | ClientError::NotSent { .. }) = error else { return failure };
+    let text = error
+        .to_string()
+        .replace("`ClientBuilder::command_timeout`", "--timeout")
+        .replace(" has an unknown outcome", " was not answered")
+        .replace("; read back what it was to change", "")
+        .replace("; it can be sent again", "");
+    let (what, remedy) = match text.split_once("; ") {
+        Some((what, remedy)) => (what.to_owned(), Some(remedy.to_owned())),
+        None => (text, None),
+    };
+    Failure { what, remedy, ..failure }
 }
 
 /// The name of the logical unit that is most certainly unique in the world.

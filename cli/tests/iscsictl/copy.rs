@@ -36,6 +36,7 @@ fn a_sparse_file_goes_to_a_disk_and_comes_back() {
         (&"copied".into(), &SIZE.into(), &true.into())
     );
     assert_eq!(json["data_bytes"].as_u64().unwrap() + json["zero_bytes"].as_u64().unwrap(), SIZE);
+    assert!(json["verify_seconds"].as_f64().unwrap() > 0.0, "{json}");
     assert!(rig.bytes(0, SIZE) == whole);
     assert!(rig.memory.allocated() < 2 << 20, "{}", rig.memory.allocated());
     assert_eq!(rig.disk.calls().iter().rfind(|call| call.kind != Kind::Read).unwrap().kind, Kind::Flush);
@@ -61,6 +62,12 @@ fn disks_are_copied_to_disks() {
     rig.put(7 << 20, noise(3 << 20, 5));
     run(&["copy", &rig.url(0), &rig.url(1), "--verify", "--chunk", "512K", "--depth", "3"]).ok();
     assert!(rig.bytes(0, SIZE) == rig.other_bytes(0, SIZE));
+    let both = run(&["copy", &rig.url(0), &rig.url(1), "--verify"]).ok();
+    assert!(
+        both.text().contains("copied 32 MiB in ") && both.text().contains("; verified in "),
+        "{}",
+        both.text()
+    );
     let said = run(&["copy", &rig.url(0), &rig.url(0)]).code(2);
     assert!(said.stderr.contains("source and destination are the same"), "{}", said.stderr);
 }

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::support::{Rig, SIZE, TARGET, command, finish, noise, run, runtime, serve, signal};
 
-fn wait_for(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn wait_for(what: &str, condition: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < until, "{what} does not come");
@@ -24,15 +24,15 @@ fn wait_for(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// Bytes that a state file calls safe.
-fn safe(path: &str) -> u64 {
+pub(crate) fn safe(path: &str) -> u64 {
     let Ok(text) = std::fs::read(path) else { return 0 };
     let state: serde_json::Value = serde_json::from_slice(&text).expect("the file is whole at any time");
     let ranges = state["safe"].as_array().unwrap().iter();
     ranges.map(|range| range[1].as_u64().unwrap() - range[0].as_u64().unwrap()).sum()
 }
 
-const HELD: u64 = 20 << 20;
-const CHECKPOINTS: [&str; 2] = ["--checkpoint", "10ms"];
+pub(crate) const HELD: u64 = 20 << 20;
+pub(crate) const CHECKPOINTS: [&str; 2] = ["--checkpoint", "10ms"];
 
 /// A copy of a disk full of data to a file, which hangs at a read in the middle and has noted what came before.
 fn hanging_copy(rig: &Rig, file: &str, gate: &Gate) -> Child {
@@ -205,7 +205,11 @@ impl Backend for Volatile {
 }
 
 /// Passes connections on for as long as it is open; closing cuts them.
-async fn passage(listener: TcpListener, target: std::net::SocketAddr, open: watch::Receiver<bool>) {
+pub(crate) async fn passage(
+    listener: TcpListener,
+    target: std::net::SocketAddr,
+    open: watch::Receiver<bool>,
+) {
     while let Ok((mut near, _)) = listener.accept().await {
         let mut open = open.clone();
         tokio::spawn(async move {
@@ -252,6 +256,11 @@ fn what_a_target_lost_before_a_flush_is_copied_again() {
 
     let said = finish(child).ok();
     assert!(said.stderr.contains("chunks are copied again to be sure"), "{}", said.stderr);
+    assert!(
+        said.text().ends_with(": 32 MiB data, 0 bytes zeroes\n"),
+        "each chunk counts once: {}",
+        said.text()
+    );
     assert!(all(&disk) == data);
     assert_eq!(disk.unflushed(), 0);
 }

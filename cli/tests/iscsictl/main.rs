@@ -5,6 +5,8 @@ mod bench;
 mod capture;
 mod copy;
 mod copy_interrupted;
+mod copy_outage;
+mod copy_refused;
 mod io;
 mod reservations;
 mod session;
