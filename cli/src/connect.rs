@@ -57,9 +57,9 @@ pub(crate) struct Session {
     #[arg(long, value_name = "TIME", value_parser = units::time_above_0, default_value = "15s")]
     connect_timeout: Duration,
 
-    /// Longest time for one SCSI command, with all its repetitions
-    #[arg(long, value_name = "TIME", value_parser = units::time_above_0, default_value = "60s")]
-    pub(crate) timeout: Duration,
+    /// Longest time for one SCSI command, with all its repetitions [default: 60s longer than --reconnect-for]
+    #[arg(long, value_name = "TIME", value_parser = units::time_above_0)]
+    timeout: Option<Duration>,
 
     /// Time for which a lost session is dialed again before the command fails; 0 does not dial again
     #[arg(long, value_name = "TIME", value_parser = units::time, default_value = "60s")]
@@ -115,7 +115,16 @@ pub(crate) fn portal(text: &str) -> Result<Url, String> {
     Url::parse_portal(text).map_err(|error| error.to_string())
 }
 
+/// What a command has beyond the time in which a session may come back: so that a session that is lost for good is told as
+/// such, and not as a command that took too long.
+const BEYOND_RECONNECT: Duration = Duration::from_secs(60);
+
 impl Session {
+    /// The time of one command.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or_else(|| self.reconnect_for.saturating_add(BEYOND_RECONNECT))
+    }
+
     /// A builder with these options, for the target and unit of `url`. What the URL says goes before.
     fn builder(&self, url: &Url) -> Result<ClientBuilder, Failure> {
         let mut url = url.clone();
@@ -134,7 +143,7 @@ impl Session {
         }
         url.header_digest = url.header_digest.or(self.header_digest.map(Digest::offer));
         url.data_digest = url.data_digest.or(self.data_digest.map(Digest::offer));
-        let mut builder = Client::builder().location(url).command_timeout(Some(self.timeout));
+        let mut builder = Client::builder().location(url).command_timeout(Some(self.timeout()));
         if let Some(name) = &self.initiator_name {
             builder = builder.initiator_name(name).map_err(|error| failed(&error))?;
         }
@@ -294,12 +303,19 @@ const HARMLESS: [&str; 3] = ["WRITE", "SYNCHRONIZE CACHE", "UNMAP"];
 
 /// What a client says, as a failure of a command.
 pub(crate) fn failed(error: &ClientError) -> Failure {
-    if let ClientError::Unknown { place, cause } = error
+    if let ClientError::Unknown { place, cause, detail } = error
         && QUESTIONS.iter().any(|question| place.command.starts_with(question))
     {
-        let (kind, why) = match cause {
-            Cause::TimedOut => (Kind::Operation, "in time"),
-            _ => (Kind::Connection, "before the session ended"),
+        let (kind, why) = match (cause, detail) {
+            (Cause::TimedOut, Some(detail)) => {
+                (Kind::Connection, format!("in time, and there was no connection: {detail}"))
+            }
+            (Cause::TimedOut, None) => (Kind::Operation, "in time".to_owned()),
+            (Cause::ConnectionLost, Some(detail)) => {
+                (Kind::Connection, format!("before the connection was lost: {detail}"))
+            }
+            (_, Some(detail)) => (Kind::Connection, format!("before the session ended: {detail}")),
+            (_, None) => (Kind::Connection, "before the session ended".to_owned()),
         };
         return Failure::new(kind, format!("{place} was not answered {why}"))
             .try_("try again, perhaps with a longer --timeout; the log of the target may say why");
@@ -307,8 +323,11 @@ pub(crate) fn failed(error: &ClientError) -> Failure {
     let kind = match error {
         ClientError::Url(_) | ClientError::Configuration(_) | ClientError::Misuse(_) => Kind::Usage,
         ClientError::Connect(_) | ClientError::Ended(_) => Kind::Connection,
+        // Nothing was done, for want of a connection.
+        ClientError::NotSent { cause: Cause::SessionEnded | Cause::ConnectionLost, .. }
+        | ClientError::NotSent { cause: Cause::TimedOut, detail: Some(_), .. } => Kind::Connection,
         // Doing it once more does no harm, so that the session is what matters.
-        ClientError::Unknown { place, cause: Cause::SessionEnded | Cause::ConnectionLost }
+        ClientError::Unknown { place, cause: Cause::SessionEnded | Cause::ConnectionLost, .. }
             if HARMLESS.iter().any(|command| place.command.starts_with(command)) =>
         {
             Kind::Connection
@@ -321,9 +340,32 @@ pub(crate) fn failed(error: &ClientError) -> Failure {
     let text = error
         .to_string()
         .replace("`ClientBuilder::command_timeout`", "--timeout")
-        .replace("`report_luns`", "iscsictl luns");
+        .replace("`report_luns`", "iscsictl luns")
+        .replace("connect anew, or take a handle with `with_lun`, if", "run it again if");
     match text.split_once("; ") {
         Some((what, remedy)) => Failure::new(kind, what).try_(remedy),
         None => Failure::new(kind, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    // Goal: that a session is lost for good is found out before the command runs out of time, unless that is wanted.
+    #[test]
+    fn commands_outlast_the_reconnection() {
+        for (arguments, seconds) in [
+            (&[][..], 120),
+            (&["--reconnect-for", "10m"], 660),
+            (&["--reconnect-for", "0"], 60),
+            (&["--timeout", "5s", "--reconnect-for", "10m"], 5),
+        ] {
+            let command = Session::augment_args(clap::Command::new("test")).no_binary_name(true);
+            let session = Session::from_arg_matches(&command.get_matches_from(arguments)).unwrap();
+            assert_eq!(session.timeout(), Duration::from_secs(seconds), "{arguments:?}");
+        }
     }
 }

@@ -220,7 +220,11 @@ async fn join(
         Ok(())
     };
     tokio::select! {
-        ended = all => ended.map(|()| None),
+        // The workers see the interruption, too, and may be faster.
+        ended = all => match ended {
+            Ok(()) if interrupt.is_requested() => Ok(Some(interrupt.requested().await)),
+            ended => ended.map(|()| None),
+        },
         interrupted = interrupt.requested() => Ok(Some(interrupted)),
     }
 }

@@ -101,10 +101,21 @@ struct Keys {
     time2retain: u16,
     #[serde(rename = "ErrorRecoveryLevel")]
     recovery_level: u8,
+    #[serde(rename = "DataPDUInOrder")]
+    pdus_in_order: bool,
+    #[serde(rename = "DataSequenceInOrder")]
+    sequences_in_order: bool,
+    #[serde(rename = "ISID")]
+    isid: String,
+    #[serde(rename = "TSIH")]
+    tsih: Option<u16>,
+    target_alias: Option<String>,
+    target_portal_group_tag: Option<u16>,
 }
 
-impl From<Parameters> for Keys {
-    fn from(keys: Parameters) -> Self {
+impl Keys {
+    fn of(client: &Client) -> Self {
+        let keys: Parameters = client.parameters();
         let digest = |on| if on { "CRC32C" } else { "None" };
         Keys {
             header_digest: digest(keys.header_digest),
@@ -119,6 +130,12 @@ impl From<Parameters> for Keys {
             time2wait: keys.time2wait,
             time2retain: keys.time2retain,
             recovery_level: keys.error_recovery_level,
+            pdus_in_order: keys.data_pdu_in_order,
+            sequences_in_order: keys.data_sequence_in_order,
+            isid: client.isid().to_string(),
+            tsih: client.tsih().map(|tsih| tsih.0),
+            target_alias: client.target_alias(),
+            target_portal_group_tag: client.portal_group_tag(),
         }
     }
 }
@@ -193,7 +210,7 @@ impl Limits {
 impl Keys {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let yes = |on: bool| if on { "Yes" } else { "No" }.to_owned();
-        vec![
+        let mut rows = vec![
             ("HeaderDigest", self.header_digest.to_owned()),
             ("DataDigest", self.data_digest.to_owned()),
             ("InitialR2T", yes(self.initial_r2t)),
@@ -208,7 +225,14 @@ impl Keys {
             ("DefaultTime2Wait", self.time2wait.to_string()),
             ("DefaultTime2Retain", self.time2retain.to_string()),
             ("ErrorRecoveryLevel", self.recovery_level.to_string()),
-        ]
+            ("DataPDUInOrder", yes(self.pdus_in_order)),
+            ("DataSequenceInOrder", yes(self.sequences_in_order)),
+            ("ISID", self.isid.clone()),
+        ];
+        rows.extend(self.tsih.map(|tsih| ("TSIH", tsih.to_string())));
+        rows.extend(self.target_alias.clone().map(|alias| ("TargetAlias", alias)));
+        rows.extend(self.target_portal_group_tag.map(|tag| ("TargetPortalGroupTag", tag.to_string())));
+        rows
     }
 }
 
@@ -270,7 +294,7 @@ async fn ask(client: &Client) -> Result<Info, Failure> {
             max_write_same_blocks: limits.max_write_same,
             max_compare_and_write_blocks: limits.max_compare_and_write,
         }),
-        session: client.parameters().into(),
+        session: Keys::of(client),
     })
 }
 

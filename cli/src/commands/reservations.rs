@@ -260,11 +260,23 @@ pub(crate) async fn register(args: RegisterArgs, context: &Context) -> Result<()
         Some(key) => PrOut::Register { key, new: args.key, options },
         None => PrOut::RegisterAndIgnore { new: args.key, options },
     };
-    let done = match args.key {
-        0 => "registration taken back".to_owned(),
-        key => format!("registered {}", hex(key)),
-    };
-    args.common.act(&action, done, context).await
+    if args.key != 0 {
+        return args.common.act(&action, format!("registered {}", hex(args.key)), context).await;
+    }
+    let done = args.common.work(context, async |client: &Client| {
+        // One key is listed for each registration; GOOD is the answer whether there was one or not.
+        let count = async || client.pr_keys().await.ok().map(|keys| keys.keys.len());
+        let before = count().await;
+        client.pr_out(&action).await.map_err(|error| failed(&error))?;
+        Ok(match (before, count().await) {
+            (Some(before), Some(after)) if after >= before => {
+                "there was no registration of this initiator name and ISID to take back"
+            }
+            _ => "registration taken back",
+        })
+    });
+    let done = done.await?.to_owned();
+    context.out.report(&Done { done, isid: args.common.isid().to_string() })
 }
 
 pub(crate) async fn reserve(args: ReserveArgs, context: &Context) -> Result<(), Failure> {

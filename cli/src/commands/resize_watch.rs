@@ -118,14 +118,16 @@ async fn changed(events: &mut Events, lun: u16, context: &Context) -> Result<Opt
                 return Ok(Some(capacity));
             }
             Some(
-                event
-                @ (Event::Disconnected { .. } | Event::AttemptFailed { .. } | Event::Reconnected { .. }),
+                event @ (Event::Disconnected { .. }
+                | Event::AttemptFailed { .. }
+                | Event::Redirected(_)
+                | Event::Reconnected { .. }),
             ) => {
                 context.out.note(&event.to_string());
             }
-            Some(Event::Ended(_)) | None => {
-                return Err(Failure::new(Kind::Connection, "the session has ended"));
-            }
+            Some(event @ Event::UnitChanged(_)) => return Err(Failure::operation(event.to_string())),
+            Some(event @ Event::Ended(_)) => return Err(Failure::new(Kind::Connection, event.to_string())),
+            None => return Err(Failure::new(Kind::Connection, "the session has ended")),
             Some(_) => {}
         }
     }

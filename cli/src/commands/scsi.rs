@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use iscsicore::DataList;
 use iscsicore::initiator::{Answer, Command, Repeat, Sink, Transient, commands};
 use iscsicore::scsi::{Cdb, Sense, SenseKey, Status};
-use iscsicore::wire::{Lun, TaskAttribute};
+use iscsicore::wire::{Lun, Residual, TaskAttribute};
 use iscsicore_tokio::Client;
 use serde::Serialize;
 
@@ -64,11 +64,22 @@ struct Answered {
     status_name: String,
     sense: Option<SenseText>,
     received_bytes: u32,
+    residual: Option<Left>,
     data_hex: String,
     #[serde(skip)]
     data: Vec<u8>,
     #[serde(skip)]
     saved: bool,
+    /// What --in said, for a command that sends nothing.
+    #[serde(skip)]
+    asked: Option<u64>,
+}
+
+/// How much less or more the target moved, or would have, than was expected.
+#[derive(Clone, Copy, Serialize)]
+struct Left {
+    kind: &'static str,
+    bytes: u32,
 }
 
 #[derive(Serialize)]
@@ -80,11 +91,37 @@ struct SenseText {
     hex: String,
 }
 
+impl Left {
+    fn of(residual: Residual) -> Option<Self> {
+        match residual {
+            Residual::None => None,
+            Residual::Underflow(bytes) => Some(Left { kind: "underflow", bytes }),
+            Residual::Overflow(bytes) => Some(Left { kind: "overflow", bytes }),
+        }
+    }
+
+    /// `asked` is what --in said, where that is what was too little.
+    fn human(self, asked: Option<u64>) -> String {
+        let Left { kind, bytes } = self;
+        let what = if kind == "overflow" { "more were to be moved" } else { "less were moved than expected" };
+        let remedy = match asked {
+            Some(asked) if kind == "overflow" => {
+                format!("; add --in {} for all of it", asked + u64::from(bytes))
+            }
+            _ => String::new(),
+        };
+        format!("residual {kind}: {bytes} bytes {what}{remedy}")
+    }
+}
+
 impl Report for Answered {
     fn human(&self) -> String {
         let mut text = self.status_name.clone();
         if let Some(sense) = &self.sense {
             text += &format!("\n{}\nsense {}", sense.text, sense.hex);
+        }
+        if let Some(left) = self.residual {
+            text += &format!("\n{}", left.human(self.asked));
         }
         if !self.data.is_empty() {
             text += &format!("\n{} bytes", self.data.len());
@@ -108,7 +145,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<(), Failure> {
     });
     let place = args.url.0.to_string();
     let answer = answer.await?;
-    let report = report(&answer, args.output.is_some());
+    let report = report(&answer, &args);
     if let Some(path) = &args.output {
         std::fs::write(path, &report.data).map_err(|error| {
             Failure::operation(format!("cannot write it: {error}")).at(path.display().to_string())
@@ -171,11 +208,12 @@ fn command(args: &Args) -> Result<Command, Failure> {
         sink: Sink::Collect,
         repeat: Repeat::Never,
         transient: Transient::Deliver,
-        timeout: Some(args.session.timeout),
+        timeout: Some(args.session.timeout()),
     })
 }
 
-fn report(answer: &Answer, saved: bool) -> Answered {
+fn report(answer: &Answer, args: &Args) -> Answered {
+    let saved = args.output.is_some();
     let data = answer.data.to_bytes().to_vec();
     let sense = Sense::decode(&answer.sense).map(|sense| SenseText {
         text: sense.to_string(),
@@ -189,8 +227,10 @@ fn report(answer: &Answer, saved: bool) -> Answered {
         status_name: answer.status.to_string(),
         sense,
         received_bytes: answer.received,
+        residual: Left::of(answer.residual),
         data_hex: if saved { String::new() } else { units::to_hex(&data) },
         data,
         saved,
+        asked: args.data_out.is_none().then_some(args.data_in),
     }
 }

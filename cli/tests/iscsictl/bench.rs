@@ -59,6 +59,9 @@ fn verification_finds_a_block_that_was_lost() {
     let url = rig.url(0);
     let arguments = [&["bench", &url], &arguments[..]].concat();
     let json = run(&arguments).ok().json();
+    let operations = |kind: &str| json[kind]["operations"].as_u64().unwrap();
+    let share = operations("reads") * 100 / (operations("reads") + operations("writes"));
+    assert!((35..=60).contains(&share), "{share} % reads");
     assert!(json["verify"]["reads_checked"].as_u64().unwrap() >= 64, "at least once each in the end");
     assert_eq!((&json["verify"]["blocks_wrong"], &json["seed"]), (&0.into(), &7.into()));
 

@@ -80,6 +80,12 @@ fn commands_are_sent_as_they_are_spelt() {
     assert_eq!((&json["status"], &json["status_name"]), (&0.into(), &"GOOD".into()));
     assert!(json["data_hex"].as_str().unwrap().starts_with("0000"));
     assert_eq!(json["received_bytes"], 36);
+    assert_eq!(json["residual"], serde_json::Value::Null);
+    // READ CAPACITY(10) without room for its answer, and with too much.
+    let none = run(&["scsi", &rig.url(0), "25000000000000000000"]).ok().text();
+    assert!(none.contains("residual overflow: 8 bytes") && none.contains("--in 8 "), "{none}");
+    let json = run(&["scsi", &rig.url(0), "25000000000000000000", "--in", "20", "--json"]).ok().json();
+    assert_eq!(json["residual"], serde_json::json!({"kind": "underflow", "bytes": 12}));
     // WRITE(10) of a block, with its data from a file, and READ(10) into one.
     let (data, out, back) = (noise(512, 3), rig.path("out"), rig.path("back"));
     std::fs::write(&out, &data).unwrap();

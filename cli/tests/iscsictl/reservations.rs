@@ -141,6 +141,11 @@ fn two_initiators_share_a_disk() {
     run(&[&["register", &url, "--old-key", "1", "--key", "2"], &other[..]].concat()).code(5);
     run(&[&["clear", &url, "--key", "99"], &other[..]].concat()).ok();
     assert_eq!(keys()["keys"], json!([]));
+    let back = || run(&["register", &url, "--key", "0"]).ok().text();
+    assert!(back().starts_with("there was no registration"), "{}", back());
+    run(&["register", &url, "--key", "5"]).ok();
+    assert!(back().starts_with("registration taken back"));
+    assert!(back().starts_with("there was no registration"));
 }
 
 // Goal: the error is clear where registrations do not outlast a session. Method: tgt, which forgets whose a key is.

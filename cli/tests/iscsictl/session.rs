@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use iscsicore::login::{Account, ChapAlgorithm, Secret};
 use iscsicore::node::{ChapAccount, ChapRules, Initiators};
 
+use serde_json::Value;
+
 use crate::support::{Rig, SIZE, TARGET, command, finish, run};
 
 #[test]
@@ -34,11 +36,22 @@ fn info_tells_of_unit_and_session() {
         (&"CRC32C".into(), &"None".into())
     );
     assert!(json["session"]["MaxBurstLength"].as_u64().unwrap() >= 512);
+    assert_eq!(json["session"]["DataPDUInOrder"], true);
+    assert_eq!(json["session"]["DataSequenceInOrder"], true);
+    assert_eq!(json["session"]["TargetPortalGroupTag"], 1);
+    assert!(json["session"]["TSIH"].as_u64().unwrap() > 0);
+    let given = run(&["--json", "info", &rig.url(0), "--isid", "80aabbccdd01"]).ok().json();
+    assert_eq!(
+        (&given["session"]["ISID"], &given["session"]["TargetAlias"]),
+        (&"80aabbccdd01".into(), &Value::Null)
+    );
     assert!(
         json["names"].as_array().unwrap().iter().any(|name| name["name"].as_str().unwrap().contains("naa."))
     );
     let text = run(&["info", &rig.url(1)]).ok().text();
-    for part in ["serial                    second\n", "32 MiB (65536 blocks of 512 bytes", "InitialR2T"] {
+    for part in
+        ["serial                    second\n", "32 MiB (65536 blocks of 512 bytes", "InitialR2T", "\nISID  "]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -129,9 +142,12 @@ fn a_session_that_is_lost_ends_the_command() {
         }
         let begun = Instant::now();
         rig.runtime.block_on(rig.server.take().unwrap().shutdown_within(Duration::ZERO));
-        for child in children {
+        for (at, child) in children.into_iter().enumerate() {
             let said = finish(child).code(3);
             assert!(said.stderr.contains(&url) && said.stderr.lines().count() >= 1, "{}", said.stderr);
+            // Not only that it ended: how.
+            let dialed_in_vain = at == 0 && least > 0;
+            assert!(!dialed_in_vain || said.stderr.contains("ended: cannot connect to"), "{}", said.stderr);
             assert!(begun.elapsed() >= Duration::from_millis(least), "{:?}", begun.elapsed());
         }
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());

@@ -13,6 +13,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`](super::ClientError).
     pub async fn inquiry(&self) -> Result<Inquiry> {
+        self.settled("INQUIRY").await?;
         unit::inquiry(&self.session.shared, self.unit.wire).await
     }
 
@@ -21,6 +22,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`](super::ClientError); a page that the unit does not have is refused with ILLEGAL REQUEST.
     pub async fn vpd(&self, page: u8) -> Result<Bytes> {
+        self.settled("INQUIRY").await?;
         unit::page(&self.session.shared, self.unit.wire, page).await
     }
 
@@ -38,7 +40,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`](super::ClientError).
     pub async fn mode_sense(&self, page: u8, subpage: u8) -> Result<Bytes> {
-        let command = commands::mode_sense_10(self.unit.wire, page, subpage);
+        let command = self.admit(commands::mode_sense_10(self.unit.wire, page, subpage)).await?;
         unit::data(&self.session.shared, command).await
     }
 
@@ -57,6 +59,9 @@ impl Client {
     /// [`ClientError`](super::ClientError) when there is no answer.
     pub async fn command(&self, mut command: Command) -> Result<Answer> {
         command.sink = Sink::Collect;
+        if command.lun == self.unit.wire {
+            command = self.admit(command).await?;
+        }
         self.session.shared.run(command, BytesMut::new()).await.0
     }
 }

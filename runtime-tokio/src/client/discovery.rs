@@ -38,7 +38,7 @@ impl ClientBuilder {
         let reply = shared.reply(WHAT, asked.map_err(|_| shared.unconnected(WHAT))?).await?;
         match reply {
             Reply::Targets(Ok(targets)) => Ok(targets),
-            Reply::Targets(Err(cause)) => Err(shared.unknown(WHAT, cause)),
+            Reply::Targets(Err(cause)) => Err(shared.unknown(shared.place(None, WHAT.into()), cause)),
             _ => Err(ClientError::Answer {
                 place: shared.place(None, WHAT.into()),
                 problem: "it was taken for another request".to_owned(),

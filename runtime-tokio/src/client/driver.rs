@@ -175,20 +175,15 @@ impl Driver {
             progress |= link.tx.queued() != before;
         }
         let deadline = state.nexus.poll_timeout().into_iter().chain(state.queue_deadline).min();
-        if over.is_some() {
-            state.over(wakers);
+        let is_over = over.is_some();
+        if is_over {
+            shared.over(&mut state, over, wakers);
         } else if idle && !progress {
             state.driver = Some(cx.waker().clone());
         }
         drop(state);
         wakers.drain(..).for_each(Waker::wake);
-        match over {
-            Some(end) => {
-                shared.over(Some(end));
-                None
-            }
-            None => Some((progress, deadline)),
-        }
+        (!is_over).then_some((progress, deadline))
     }
 
     /// Sets the timer. A later deadline than the armed one is left to the next time that the timer fires, which
@@ -234,10 +229,10 @@ impl Drop for Driver {
         let mut state = self.shared.lock();
         give_back(&mut state, self.holding.take());
         if !matches!(*self.shared.status.borrow(), Status::Over(_)) {
-            state.over(&mut self.wakers);
+            let mut wakers = std::mem::take(&mut self.wakers);
+            self.shared.over(&mut state, None, &mut wakers);
             drop(state);
-            self.wakers.drain(..).for_each(Waker::wake);
-            self.shared.over(None);
+            wakers.drain(..).for_each(Waker::wake);
         }
     }
 }
@@ -275,6 +270,7 @@ fn handle(
         }
         NexusEvent::Up { again, address } => {
             state.address.clone_from(&address);
+            state.trouble = None;
             shared.status.send_replace(Status::Up);
             if again {
                 state.stats.reconnects += 1;
@@ -284,12 +280,16 @@ fn handle(
         }
         NexusEvent::Down { why, retry_at } => {
             state.stats.disconnects += 1;
+            state.trouble = Some(super::events::interruption(&why).into());
+            unit::suspend_all(shared);
             shared.tell(Event::Disconnected { why, retry_at: retry_at.map(clock::to_std) });
         }
         NexusEvent::AttemptFailed { why, retry_at } => {
             state.stats.failed_attempts += 1;
+            state.trouble = Some(why.to_string().into());
             shared.tell(Event::AttemptFailed { why, retry_at: clock::to_std(retry_at) });
         }
+        NexusEvent::Redirected(redirect) => shared.tell(Event::Redirected(redirect)),
         NexusEvent::Ended(end) => return Some(end),
         _ => {}
     }

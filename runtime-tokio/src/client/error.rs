@@ -13,6 +13,7 @@ use iscsicore::scsi::{Sense, Status};
 use iscsicore::wire::Lun;
 use thiserror::Error;
 
+use super::identity::UnitChanged;
 use super::url::UrlError;
 
 /// Why something that was asked of a [`Client`](super::Client) did not come to pass.
@@ -35,20 +36,24 @@ pub enum ClientError {
     #[error("{0}")]
     Scsi(Box<ScsiError>),
     /// The command was certainly not carried out.
-    #[error("{place} was not carried out: {}; it can be sent again", words(*cause))]
+    #[error("{place} was not carried out: {}; it can be sent again", words(*cause, detail.as_deref()))]
     NotSent {
         /// What.
         place: Place,
         /// Why.
         cause: Cause,
+        /// What is behind that: why the session has ended, or what was wrong with the connection.
+        detail: Option<Arc<str>>,
     },
     /// The command was sent, and nobody knows whether it was carried out, wholly or in part.
-    #[error("{place} has an unknown outcome: {}; read back what it was to change", words(*cause))]
+    #[error("{place} has an unknown outcome: {}; read back what it was to change", words(*cause, detail.as_deref()))]
     Unknown {
         /// What.
         place: Place,
         /// Why.
         cause: Cause,
+        /// What is behind that: why the session has ended, or what was wrong with the connection.
+        detail: Option<Arc<str>>,
     },
     /// The command was aborted by a reset or by another handle; it may have been carried out in part.
     #[error("{0} was aborted by a task management function; it may have been carried out in part")]
@@ -61,6 +66,9 @@ pub enum ClientError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The logical unit is another disk than the one that this handle was made for; nothing was sent.
+    #[error("{0}; connect anew, or take a handle with `with_lun`, if this is the disk that is wanted")]
+    UnitChanged(Arc<UnitChanged>),
     /// The session has ended, so that nothing can be asked of it.
     #[error("{0}")]
     Ended(Box<SessionEnded>),
@@ -115,10 +123,8 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.command)?;
-        match self.lun.map(|lun| (lun, lun.number())) {
-            Some((_, Some(number))) => write!(f, " to LUN {number}")?,
-            Some((lun, None)) => write!(f, " to LUN {:#018x}", lun.0)?,
-            None => {}
+        if let Some(lun) = self.lun {
+            write!(f, " to {}", named(lun))?;
         }
         write!(f, " of {}", self.target)
     }
@@ -241,32 +247,66 @@ pub struct SessionEnded {
 
 impl fmt::Display for SessionEnded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the session with {} has ended: ", self.target)?;
-        match &self.why {
-            Some(NexusEnd::LoggedOut) => f.write_str("it was logged out; connect again to go on"),
-            Some(NexusEnd::Wanted) => f.write_str("it was ended here; connect again to go on"),
-            Some(NexusEnd::Failed(why)) => write!(f, "{why}"),
-            Some(NexusEnd::Lost(why)) => {
-                write!(f, "{}, and reconnection is off", super::events::interruption(why))
-            }
-            Some(why) => write!(f, "{why:?}"),
-            None => f.write_str("it is being logged out, or the runtime that drove it is gone"),
+        write!(f, "the session with {} has ended: {}", self.target, self.reason())?;
+        match self.why {
+            Some(NexusEnd::LoggedOut | NexusEnd::Wanted) => f.write_str("; connect again to go on"),
+            _ => Ok(()),
         }
     }
 }
 
+impl SessionEnded {
+    /// Why, in words.
+    pub(super) fn reason(&self) -> String {
+        match &self.why {
+            Some(end) => ending(end),
+            None => "it is being logged out, or the runtime that drove it is gone".to_owned(),
+        }
+    }
+}
+
+/// Why a session is over, in words.
+pub(super) fn ending(end: &NexusEnd) -> String {
+    match end {
+        NexusEnd::LoggedOut => "it was logged out".to_owned(),
+        NexusEnd::Wanted => "it was ended here".to_owned(),
+        NexusEnd::Failed(why) => why.to_string(),
+        NexusEnd::Lost(why) => {
+            format!("{}, and it was not to be dialed again", super::events::interruption(why))
+        }
+        // One that the core has learned since.
+        other => format!("{other:?}"),
+    }
+}
+
+/// A logical unit as people call it.
+pub(super) fn named(lun: Lun) -> String {
+    if lun.is_well_known() { lun.to_string() } else { format!("LUN {lun}") }
+}
+
 /// A cause in words.
-fn words(cause: Cause) -> String {
+fn words(cause: Cause, detail: Option<&str>) -> String {
     match cause {
-        Cause::ConnectionLost => "the connection was lost".to_owned(),
-        Cause::TimedOut => "its time was over (see `ClientBuilder::command_timeout`)".to_owned(),
-        Cause::Rejected(reason) => format!("the target rejected it ({reason:?})"),
+        Cause::ConnectionLost => with("the connection was lost", ": ", detail),
+        Cause::TimedOut => {
+            let what = "its time was over (see `ClientBuilder::command_timeout`)";
+            with(what, ", and there was no connection: ", detail)
+        }
+        Cause::Rejected(reason) => format!("the target rejected it ({reason})"),
         Cause::TargetFailure(code) => format!("the target failed with iSCSI response {code:#04x}"),
         Cause::Refused => "the target refuses it".to_owned(),
         Cause::BadAnswer => "the answer to it broke the protocol".to_owned(),
         Cause::Wanted => "it was aborted here".to_owned(),
-        Cause::SessionEnded => "the session has ended".to_owned(),
+        Cause::SessionEnded => with("the session has ended", ": ", detail),
+        // One that the core has learned since.
         other => format!("{other:?}"),
+    }
+}
+
+fn with(what: &str, between: &str, detail: Option<&str>) -> String {
+    match detail {
+        Some(detail) => [what, between, detail].concat(),
+        None => what.to_owned(),
     }
 }
 

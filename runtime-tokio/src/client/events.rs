@@ -1,14 +1,17 @@
 //! What happens to a session while nobody asks.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use iscsicore::initiator::Redirect;
 use iscsicore::nexus::{AttemptError, Interruption, NexusEnd};
 use iscsicore::wire::{AsyncMessage, Lun, RejectReason};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use super::Capacity;
+use super::error::named;
+use super::{Capacity, UnitChanged};
 
 /// Something that happened to a session. [`Client::events`](super::Client::events) tells them.
 #[derive(Clone, Debug)]
@@ -33,6 +36,11 @@ pub enum Event {
         /// Where the target is now, `host:port`.
         address: String,
     },
+    /// The target sent this end elsewhere during a login, which goes on there.
+    Redirected(Redirect),
+    /// A logical unit in use is another disk than before: calls on its handles fail with
+    /// [`ClientError::UnitChanged`](super::ClientError::UnitChanged).
+    UnitChanged(Arc<UnitChanged>),
     /// A logical unit in use has another size. The handles on it know already.
     CapacityChanged {
         /// Which.
@@ -120,10 +128,13 @@ pub(super) fn interruption(why: &Interruption) -> String {
         Interruption::Lost(error) => error.to_string(),
         Interruption::Peer(error) => format!("the target broke the protocol: {error}"),
         Interruption::Silent => "the target fell silent".to_owned(),
-        Interruption::Unresponsive => "the target did not answer a task management function".to_owned(),
+        Interruption::Unresponsive => {
+            "the target did not answer a task management function, a logout or a text request".to_owned()
+        }
         Interruption::AskedByTarget => "the target asked for it".to_owned(),
         Interruption::LoggedOut => "it was logged out".to_owned(),
         Interruption::Wanted => "it was wanted here".to_owned(),
+        // One that the core has learned since.
         other => format!("{other:?}"),
     }
 }
@@ -146,21 +157,26 @@ impl std::fmt::Display for Event {
                 write!(f, "not connected yet: {why}; dialing again in {}", in_seconds(retry_at))
             }
             Event::Reconnected { address } => write!(f, "connected again, to {address}"),
+            Event::Redirected(redirect) => {
+                let how = if redirect.permanent { "for good" } else { "for now" };
+                write!(f, "the target sends this end to {}, {how}", redirect.address)
+            }
+            Event::UnitChanged(changed) => write!(f, "{changed}"),
             Event::CapacityChanged { lun, capacity } => {
                 write!(f, "LUN {lun} now has {} blocks of {} bytes", capacity.blocks, capacity.block_size)
             }
             Event::LunsChanged => f.write_str("the logical units of the target have changed"),
             Event::UnitAttention { lun, sense } => {
-                write!(f, "unit attention of {lun:?}: ")?;
+                write!(f, "unit attention of {}: ", named(*lun))?;
                 match iscsicore::scsi::Sense::decode(sense) {
                     Some(sense) => write!(f, "{sense}"),
                     None => write!(f, "{sense:02x?}"),
                 }
             }
             Event::AsyncMessage { message, .. } => write!(f, "the target says: {}", message.event),
-            Event::Rejected { reason } => write!(f, "the target rejected a PDU: {reason:?}"),
+            Event::Rejected { reason } => write!(f, "the target rejected a PDU: {reason}"),
             Event::Lagged { missed } => write!(f, "{missed} events were missed"),
-            Event::Ended(end) => write!(f, "the session has ended: {end:?}"),
+            Event::Ended(end) => write!(f, "the session has ended: {}", super::error::ending(end)),
         }
     }
 }

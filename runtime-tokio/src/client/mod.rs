@@ -21,6 +21,7 @@ mod discovery;
 mod driver;
 mod error;
 mod events;
+mod identity;
 mod io;
 mod link;
 mod provisioning;
@@ -44,6 +45,7 @@ pub use builder::ClientBuilder;
 pub use discovery::discover;
 pub use error::{ClientError, ConnectError, NoSuchLun, Place, ScsiError, SessionEnded};
 pub use events::{Event, Events};
+pub use identity::{Difference, UnitChanged};
 pub use iscsicore::initiator::FlushCoverage;
 pub use iscsicore::scsi::{Capacity, DeviceType};
 pub use provisioning::CompareResult;
@@ -67,6 +69,23 @@ pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 ///
 /// *Blocks.* Addresses and lengths are in logical blocks of [`block_size`](Self::block_size) bytes. Transfers that
 /// exceed what the unit takes in one command are split, and the parts run side by side.
+///
+/// *Another disk.* After every reconnect, before commands that are handed in from then on are sent, the unit is asked for the
+/// size of its blocks and for its serial number (VPD page 80h, if it had one). It is asked as well, without anybody waiting
+/// for that, when a unit attention condition tells of a reset, another medium or another size. When one of the two is not
+/// what it was, every further call fails with [`ClientError::UnitChanged`].
+///
+/// That does not protect from a target that puts another disk under the same name and LUN while a command waits for its
+/// repeat: commands that were handed in before the connection was lost are sent again as soon as there is another one.
+/// Where that may happen, give [`ClientBuilder::reconnect`] a policy that is not enabled. A disk of the same block size
+/// without a serial number cannot be told from another one, and units that were not probed are not asked.
+///
+/// *Runtimes.* A session is driven by one task. In a multi-thread runtime each small command may wake another thread, and
+/// costs more CPU and a longer time than in a `current_thread` runtime; where small commands matter most, give the client one
+/// of those.
+///
+/// *Memory.* A small [`Bytes`](bytes::Bytes) from [`read`](Self::read) keeps the whole buffer that the socket was read into
+/// alive; copy what is kept for long, or use [`read_into`](Self::read_into).
 #[derive(Clone)]
 pub struct Client {
     session: Arc<Session>,
@@ -145,11 +164,13 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn refresh_capacity(&self) -> Result<Option<Capacity>> {
+        self.settled("READ CAPACITY").await?;
         self.unit.refresh(&self.session.shared).await?;
         Ok(self.unit.capacity())
     }
 
-    /// A handle on another logical unit of the same session.
+    /// A handle on another logical unit of the same session; or on this one as it is now, after
+    /// [`ClientError::UnitChanged`].
     ///
     /// # Errors
     /// [`ClientError::NoSuchLun`], and what else may go wrong when it is asked what it is.

@@ -101,6 +101,7 @@ impl Client {
     async fn ask<T>(&self, command: Command, decode: fn(&[u8]) -> Option<T>) -> Result<T> {
         let shared = &self.session.shared;
         let cdb = command.cdb.clone();
+        let command = self.admit(command).await?;
         let data = unit::data(shared, command).await?;
         decode(&data).ok_or_else(|| shared.bad_answer(self.unit.wire, &cdb, "it is too short"))
     }

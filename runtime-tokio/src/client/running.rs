@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use iscsicore::initiator::{Answer, Cause, Command, Outcome, RefusedWhy};
-use iscsicore::scsi::{Cdb, Sense, Status};
-use iscsicore::wire::Lun;
+use iscsicore::scsi::{Cdb, Sense, SenseKey, Status};
+use iscsicore::wire::{Lun, Residual};
 
 use super::error::{Place, ScsiError, SessionEnded};
 use super::state::{Shared, Status as SessionStatus};
@@ -79,29 +79,43 @@ impl Shared {
         let answer = match outcome {
             Ok(Outcome::Answered(answer)) => Ok(answer),
             Ok(Outcome::NotSent(Cause::SessionEnded)) | Err(RefusedWhy::NotTaken) => Err(self.ended()),
-            Ok(Outcome::NotSent(cause)) => Err(ClientError::NotSent { place: place(), cause }),
-            Ok(Outcome::Unknown(cause)) => Err(ClientError::Unknown { place: place(), cause }),
+            Ok(Outcome::NotSent(cause)) => Err(self.not_sent(place(), cause)),
+            Ok(Outcome::Unknown(cause)) => Err(self.unknown(place(), cause)),
             Ok(_) => Err(ClientError::Aborted(place())),
             Err(why) => Err(ClientError::misuse(format!("{}: {why}", place()))),
         };
         (answer, buffer)
     }
 
-    /// The same, and only GOOD is good.
+    /// The same, and only GOOD is good: with all of the payload taken.
     pub(super) async fn run_good(
         self: &Arc<Self>,
         command: Command,
         buffer: BytesMut,
     ) -> (Result<Answer>, BytesMut) {
-        let (lun, cdb) = (command.lun, command.cdb.clone());
+        let (lun, cdb, sent) = (command.lun, command.cdb.clone(), command.data_out.len());
         let (answer, buffer) = self.run(command, buffer).await;
-        (answer.and_then(|answer| self.good(lun, &cdb, answer)), buffer)
+        (answer.and_then(|answer| self.good(lun, &cdb, sent, answer)), buffer)
     }
 
-    /// Takes an answer with status GOOD.
-    pub(super) fn good(&self, lun: Lun, cdb: &Cdb, answer: Answer) -> Result<Answer> {
-        if matches!(answer.status, Status::GOOD | Status::CONDITION_MET) {
-            return Ok(answer);
+    /// Takes an answer with status GOOD to a command that had `sent` bytes to send.
+    fn good(&self, lun: Lun, cdb: &Cdb, sent: usize, answer: Answer) -> Result<Answer> {
+        // A recovered error is a success that the unit has something to tell of.
+        let recovered = Sense::decode(&answer.sense)
+            .is_some_and(|sense| sense.key == SenseKey::RecoveredError && !sense.deferred);
+        if matches!(answer.status, Status::GOOD | Status::CONDITION_MET) || recovered {
+            return match answer.residual {
+                Residual::Underflow(less) if sent > 0 => {
+                    let taken = sent.saturating_sub(less as usize);
+                    Err(self.bad_answer(lun, cdb, format!("the target took only {taken} of {sent} bytes")))
+                }
+                Residual::Overflow(more) if sent > 0 => {
+                    let problem =
+                        format!("the target wanted {more} bytes more than the {sent} that there were");
+                    Err(self.bad_answer(lun, cdb, problem))
+                }
+                _ => Ok(answer),
+            };
         }
         Err(ClientError::Scsi(Box::new(ScsiError {
             place: self.place(Some(lun), cdb.name()),
@@ -120,12 +134,35 @@ impl Shared {
         Place { command, lun, target: Arc::clone(&self.target) }
     }
 
+    /// What is said of something that was certainly not carried out.
+    pub(super) fn not_sent(&self, place: Place, cause: Cause) -> ClientError {
+        ClientError::NotSent { place, cause, detail: self.detail(cause) }
+    }
+
+    /// What is said of something that was sent, and had no answer.
+    pub(super) fn unknown(&self, place: Place, cause: Cause) -> ClientError {
+        ClientError::Unknown { place, cause, detail: self.detail(cause) }
+    }
+
+    /// What is behind a cause: the reason of the end, or what is wrong with the connection now.
+    fn detail(&self, cause: Cause) -> Option<Arc<str>> {
+        match cause {
+            Cause::SessionEnded => Some(self.end().reason().into()),
+            Cause::TimedOut | Cause::ConnectionLost => self.lock().trouble.clone(),
+            _ => None,
+        }
+    }
+
     /// Why nothing can be asked any more.
     pub(super) fn ended(&self) -> ClientError {
+        ClientError::Ended(Box::new(self.end()))
+    }
+
+    fn end(&self) -> SessionEnded {
         let why = match &*self.status.borrow() {
             SessionStatus::Over(why) => why.clone(),
             _ => None,
         };
-        ClientError::Ended(Box::new(SessionEnded { target: Arc::clone(&self.target), why }))
+        SessionEnded { target: Arc::clone(&self.target), why }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use iscsicore::initiator::Cause;
 use iscsicore::login::Parameters;
 use iscsicore::nexus::{Nexus, NexusConfig, NexusEnd};
-use iscsicore::wire::{TaskManagementFunction, TaskManagementResult};
+use iscsicore::wire::{Isid, TaskManagementFunction, TaskManagementResult, Tsih};
 use tokio::sync::oneshot;
 
 use super::driver::Driver;
@@ -37,8 +37,9 @@ impl Opening {
             ClientError::Configuration(format!("the system gives no random numbers: {error}"))
         })?;
         let (address, limits) = (config.address.clone(), config.limits.clone());
+        let isid = config.login.isid;
         let nexus = Nexus::new(config, seed, crate::clock::now());
-        let shared = Arc::new(Shared::new(nexus, address, target.into(), command_timeout));
+        let shared = Arc::new(Shared::new(nexus, address, target.into(), isid, command_timeout));
         tokio::spawn(Driver::new(Arc::clone(&shared), limits));
         Ok(Opening(Some(shared)))
     }
@@ -89,7 +90,10 @@ impl Session {
     /// What is shared by handles on this logical unit.
     pub(super) async fn unit(&self, lun: u16) -> Result<Arc<Unit>> {
         let units = || self.shared.units.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |units: &[Arc<Unit>]| units.iter().find(|u| u.lun == lun).map(Arc::clone);
+        // One that has become another disk stays with the handles that it has.
+        let known = |units: &[Arc<Unit>]| {
+            units.iter().find(|u| u.lun == lun && u.standing.check().is_ok()).map(Arc::clone)
+        };
         if let Some(unit) = known(&units()) {
             return Ok(unit);
         }
@@ -104,6 +108,7 @@ impl Session {
         if let Some(unit) = known(&units) {
             return Ok(unit);
         }
+        units.retain(|u| u.lun != lun);
         let unit = Arc::new(unit);
         units.push(Arc::clone(&unit));
         Ok(unit)
@@ -121,15 +126,11 @@ impl Shared {
             None => receiver.await,
             Some(limit) => match tokio::time::timeout(limit, receiver).await {
                 Ok(reply) => reply,
-                Err(_) => return Err(self.unknown(what, Cause::TimedOut)),
+                Err(_) => return Err(self.unknown(self.place(None, what.into()), Cause::TimedOut)),
             },
         };
         // The sender goes only when the session does.
         reply.map_err(|_| self.ended())
-    }
-
-    pub(super) fn unknown(&self, what: &'static str, cause: Cause) -> ClientError {
-        ClientError::Unknown { place: self.place(None, what.into()), cause }
     }
 
     /// What is said of a request that needs a connection where there is none.
@@ -137,7 +138,7 @@ impl Shared {
         if matches!(*self.status.borrow(), Status::Over(_)) {
             return self.ended();
         }
-        ClientError::NotSent { place: self.place(None, what.into()), cause: Cause::ConnectionLost }
+        self.not_sent(self.place(None, what.into()), Cause::ConnectionLost)
     }
 }
 
@@ -159,6 +160,30 @@ impl Client {
     #[must_use]
     pub fn target_address(&self) -> String {
         self.session.shared.lock().address.clone()
+    }
+
+    /// The initiator's part of the session's name.
+    #[must_use]
+    pub fn isid(&self) -> Isid {
+        self.session.shared.isid
+    }
+
+    /// The target's handle of the session, as the last login brought it.
+    #[must_use]
+    pub fn tsih(&self) -> Option<Tsih> {
+        self.session.shared.lock().nexus.tsih()
+    }
+
+    /// The portal group that the last login came in by, if the target told.
+    #[must_use]
+    pub fn portal_group_tag(&self) -> Option<u16> {
+        self.session.shared.lock().nexus.portal_group_tag()
+    }
+
+    /// The target's name for people, if it told one.
+    #[must_use]
+    pub fn target_alias(&self) -> Option<String> {
+        self.session.shared.lock().nexus.target_alias().map(str::to_owned)
     }
 
     /// Whether the session is up now. Commands may be sent either way.
@@ -198,7 +223,7 @@ impl Client {
         let took = began.elapsed();
         match reply {
             Reply::Pong(Ok(back)) if data.starts_with(&back) => Ok(took),
-            Reply::Pong(Err(cause)) => Err(shared.unknown(WHAT, cause)),
+            Reply::Pong(Err(cause)) => Err(shared.unknown(shared.place(None, WHAT.into()), cause)),
             _ => Err(ClientError::Answer {
                 place: shared.place(None, WHAT.into()),
                 problem: "other bytes came back".to_owned(),
@@ -213,16 +238,19 @@ impl Client {
     pub async fn reset_lun(&self) -> Result<()> {
         const WHAT: &str = "LOGICAL UNIT RESET";
         let shared = &self.session.shared;
+        self.unit.standing.check()?;
         let function = TaskManagementFunction::LogicalUnitReset;
         let asked = shared.request(|nexus, now| nexus.task_management(now, function, self.unit.wire));
         let reply = shared.reply(WHAT, asked.map_err(|_| shared.unconnected(WHAT))?).await?;
         match reply {
             Reply::Management(Ok(TaskManagementResult::Complete)) => Ok(()),
-            Reply::Management(Err(cause)) => Err(shared.unknown(WHAT, cause)),
+            Reply::Management(Err(cause)) => {
+                Err(shared.unknown(shared.place(Some(self.unit.wire), WHAT.into()), cause))
+            }
             refused => Err(ClientError::Answer {
                 place: shared.place(Some(self.unit.wire), WHAT.into()),
                 problem: match refused {
-                    Reply::Management(Ok(result)) => format!("the target refuses it: {result:?}"),
+                    Reply::Management(Ok(result)) => format!("the target refuses it: {result}"),
                     _ => "it was taken for another request".to_owned(),
                 },
             }),

@@ -1,5 +1,6 @@
 //! What the handles of a session and its driver share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use iscsicore::initiator::{Cause, Command, Outcome, Refused, RefusedWhy};
 use iscsicore::link::TaskId;
 use iscsicore::nexus::{Nexus, NexusEnd};
 use iscsicore::session::TargetRecord;
-use iscsicore::wire::TaskManagementResult;
+use iscsicore::wire::{Isid, TaskManagementResult};
 use iscsicore::{Instant, Misuse};
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -27,10 +28,13 @@ pub(super) struct Shared {
     pub(super) events: broadcast::Sender<Event>,
     /// The name of the target, or of the portal; for errors.
     pub(super) target: Arc<str>,
+    pub(super) isid: Isid,
     /// The time that a command has when it says none itself.
     pub(super) command_timeout: Option<Duration>,
     /// Units that handles were made for.
     pub(super) units: Mutex<Vec<Arc<Unit>>>,
+    /// Commands that wait until it is known what unit they would go to.
+    pub(super) held: AtomicU64,
 }
 
 /// How far a session is.
@@ -56,6 +60,8 @@ pub(super) struct State {
     pub(super) address: String,
     /// When a command in the queue runs out of time; it may have left the queue since.
     pub(super) queue_deadline: Option<Instant>,
+    /// While there is no connection: what happened last.
+    pub(super) trouble: Option<Arc<str>>,
     requests: Vec<(TaskId, oneshot::Sender<Reply>)>,
     /// Nobody drives the nexus any more: it is not to be touched.
     over: bool,
@@ -74,6 +80,7 @@ impl Shared {
         nexus: Nexus,
         address: String,
         target: Arc<str>,
+        isid: Isid,
         command_timeout: Option<Duration>,
     ) -> Self {
         let state = State {
@@ -83,6 +90,7 @@ impl Shared {
             stats: Stats::default(),
             address,
             queue_deadline: None,
+            trouble: None,
             requests: Vec::new(),
             over: false,
         };
@@ -91,8 +99,10 @@ impl Shared {
             status: watch::Sender::new(Status::Beginning),
             events: broadcast::Sender::new(super::events::BACKLOG),
             target,
+            isid,
             command_timeout,
             units: Mutex::default(),
+            held: AtomicU64::new(0),
         }
     }
 
@@ -197,8 +207,10 @@ impl Shared {
         let _ = self.events.send(event);
     }
 
-    /// Notes that the session is over, and tells.
-    pub(super) fn over(&self, end: Option<NexusEnd>) {
+    /// Notes that the session is over: gives everybody an outcome, and tells. Under the lock, so that nobody sees the outcome
+    /// without the reason.
+    pub(super) fn over(&self, state: &mut State, end: Option<NexusEnd>, wakers: &mut Vec<Waker>) {
+        state.over(wakers);
         self.status.send_replace(Status::Over(end.clone()));
         self.tell(Event::Ended(end.unwrap_or(NexusEnd::Wanted)));
     }
@@ -206,7 +218,8 @@ impl Shared {
     /// Counts so far.
     pub(super) fn stats(&self) -> Stats {
         let state = self.lock();
-        Stats { in_flight: state.waiters.len() as u64, ..state.stats }
+        let in_flight = state.waiters.len() as u64 + self.held.load(Ordering::Relaxed);
+        Stats { in_flight, ..state.stats }
     }
 }
 
@@ -342,7 +355,7 @@ impl State {
     }
 
     /// The session is over: whatever has no outcome gets one.
-    pub(super) fn over(&mut self, wakers: &mut Vec<Waker>) {
+    fn over(&mut self, wakers: &mut Vec<Waker>) {
         self.over = true;
         for waiter in self.waiters.unfinished() {
             let outcome = match waiter.stage {

@@ -1,16 +1,18 @@
 //! What the handles on one logical unit share: its size and its limits, kept up to date.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use iscsicore::initiator::{Command, commands};
+use iscsicore::initiator::{Cause, Command, commands};
 use iscsicore::scsi::vpd::{self, BlockLimits};
-use iscsicore::scsi::{Capacity, DeviceType, Inquiry, Sense};
+use iscsicore::scsi::{Capacity, Cdb, DeviceType, Inquiry, Sense, Status};
 use iscsicore::wire::{AsyncEvent, AsyncMessage, Lun};
 
 use super::error::NoSuchLun;
 use super::events::Event;
+use super::identity::{Difference, Standing, UnitChanged};
 use super::state::Shared;
 use super::{ClientError, Result};
 
@@ -27,13 +29,16 @@ pub(super) struct Unit {
     facts: Mutex<Facts>,
     /// Reasons to ask for the capacity that have not been followed.
     stale: AtomicU32,
+    pub(super) standing: Standing,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Facts {
     capacity: Option<Capacity>,
     device: Option<DeviceType>,
     limits: BlockLimits,
+    /// The unit serial number, if it has one.
+    serial: Option<String>,
 }
 
 /// The longest command where the unit sets no limit, in bytes.
@@ -41,6 +46,12 @@ const DEFAULT_TRANSFER: u32 = 1 << 20;
 
 /// The longest command in any case, in bytes: longer ones gain nothing, and hold up others.
 const LONGEST_TRANSFER: u32 = 16 << 20;
+
+/// The longest block, in bytes: a read of one block takes so much memory, and the target says how long it is.
+const LONGEST_BLOCK: u32 = 1 << 20;
+
+/// Between two questions when the first one was not answered.
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Unit {
     pub(super) fn new(lun: u16) -> Option<Self> {
@@ -52,6 +63,7 @@ impl Unit {
             max_transfer: AtomicU32::new(0),
             facts: Mutex::default(),
             stale: AtomicU32::new(0),
+            standing: Standing::new(),
         })
     }
 
@@ -80,13 +92,13 @@ impl Unit {
         self.facts().limits
     }
 
-    fn facts(&self) -> Facts {
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a capacity; whether it is another one than before.
     fn set_capacity(&self, capacity: Capacity) -> bool {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = self.facts();
         let changed = facts.capacity != Some(capacity);
         facts.capacity = Some(capacity);
         let most = match facts.limits.max_transfer {
@@ -108,24 +120,56 @@ impl Unit {
             Err(error) if is_sense(&error, 0x25, 0) => return Err(self.missing(shared).await),
             Err(error) => return Err(error),
         };
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner).device = Some(inquiry.device_type);
+        self.facts().device = Some(inquiry.device_type);
         if !is_block_device(inquiry.device_type) {
             return Ok(());
         }
         // Old devices take amiss to be asked for a page that they have not named.
         let pages = page(shared, self.wire, vpd::SUPPORTED_PAGES).await.unwrap_or_default();
-        let named = vpd::decode_supported_pages(&pages).is_some_and(|p| p.contains(&vpd::BLOCK_LIMITS));
-        if named && let Ok(data) = page(shared, self.wire, vpd::BLOCK_LIMITS).await {
-            let limits = BlockLimits::decode(&data).unwrap_or_default();
-            self.facts.lock().unwrap_or_else(PoisonError::into_inner).limits = limits;
+        let named = |page| vpd::decode_supported_pages(&pages).is_some_and(|p| p.contains(&page));
+        if named(vpd::UNIT_SERIAL_NUMBER) {
+            let serial = serial(shared, self.wire).await.unwrap_or_default();
+            self.facts().serial = serial;
         }
-        self.set_capacity(read_capacity(shared, self.wire).await?);
-        Ok(())
+        if named(vpd::BLOCK_LIMITS)
+            && let Ok(data) = page(shared, self.wire, vpd::BLOCK_LIMITS).await
+        {
+            let limits = BlockLimits::decode(&data).unwrap_or_default();
+            self.facts().limits = limits;
+        }
+        self.refresh(shared).await.map(drop)
     }
 
-    /// Asks for the size; whether it has changed.
+    /// Asks for the size, and takes whatever it is; whether it has changed.
     pub(super) async fn refresh(&self, shared: &Arc<Shared>) -> Result<bool> {
-        Ok(self.set_capacity(read_capacity(shared, self.wire).await?))
+        let (capacity, cdb) = read_capacity(shared, self.wire).await?;
+        if capacity.block_size > LONGEST_BLOCK {
+            let size = capacity.block_size;
+            let problem =
+                format!("it has blocks of {size} bytes, and more than {LONGEST_BLOCK} cannot be used");
+            return Err(shared.bad_answer(self.wire, &cdb, problem));
+        }
+        Ok(self.set_capacity(capacity))
+    }
+
+    /// Asks whether it is still the same disk, and for its size. Returns how it differs; else whether the size has changed.
+    async fn check(&self, shared: &Arc<Shared>) -> Result<Result<bool, Difference>> {
+        let (before, block_size) = (self.facts().serial.clone(), self.block_size());
+        if let Some(before) = before {
+            let now = match serial(shared, self.wire).await {
+                // It has no such page any more.
+                Err(error) if is_unknown(&error) => None,
+                asked => asked?,
+            };
+            if now.as_ref() != Some(&before) {
+                return Ok(Err(Difference::SerialNumber { before, now }));
+            }
+        }
+        let (capacity, _) = read_capacity(shared, self.wire).await?;
+        if capacity.block_size != block_size {
+            return Ok(Err(Difference::BlockSize { before: block_size, now: capacity.block_size }));
+        }
+        Ok(Ok(self.set_capacity(capacity)))
     }
 
     async fn missing(&self, shared: &Arc<Shared>) -> ClientError {
@@ -142,6 +186,11 @@ impl Unit {
 /// Types of devices that READ CAPACITY and reads by block address fit.
 fn is_block_device(device: DeviceType) -> bool {
     matches!(device.0, 0x00 | 0x04 | 0x05 | 0x07 | 0x0e | 0x14)
+}
+
+/// Whether the unit does not know the command, or not in this form: INVALID COMMAND OPERATION CODE, INVALID FIELD IN CDB.
+fn is_unknown(error: &ClientError) -> bool {
+    is_sense(error, 0x20, 0) || is_sense(error, 0x24, 0)
 }
 
 /// Whether the target refused with this additional sense.
@@ -183,17 +232,30 @@ pub(super) async fn report_luns(shared: &Arc<Shared>) -> Result<Vec<Lun>> {
     list.map(|l| l.entries).ok_or_else(|| shared.bad_answer(Lun::ZERO, &cdb, "it is too short"))
 }
 
-async fn read_capacity(shared: &Arc<Shared>, lun: Lun) -> Result<Capacity> {
+/// The unit serial number; `None` when it is blank.
+async fn serial(shared: &Arc<Shared>, lun: Lun) -> Result<Option<String>> {
+    let mut serial =
+        vpd::decode_serial(&page(shared, lun, vpd::UNIT_SERIAL_NUMBER).await?).unwrap_or_default();
+    // More is no serial number, and events keep it.
+    if serial.len() > 255 {
+        serial = serial.chars().take(63).collect();
+    }
+    Ok(Some(serial).filter(|serial| !serial.is_empty()))
+}
+
+/// The size, and the command that has told.
+async fn read_capacity(shared: &Arc<Shared>, lun: Lun) -> Result<(Capacity, Cdb)> {
     let command = commands::read_capacity_16(lun);
     let cdb = command.cdb.clone();
     let bad = |cdb| shared.bad_answer(lun, cdb, "it is too short, or has blocks of no bytes");
     match data(shared, command).await {
-        Ok(data) => Capacity::decode_16(&data).ok_or_else(|| bad(&cdb)),
+        Ok(data) => Capacity::decode_16(&data).ok_or_else(|| bad(&cdb)).map(|capacity| (capacity, cdb)),
         // INVALID COMMAND OPERATION CODE, INVALID FIELD IN CDB: it knows the short form only.
-        Err(error) if is_sense(&error, 0x20, 0) || is_sense(&error, 0x24, 0) => {
+        Err(error) if is_unknown(&error) => {
             let command = commands::read_capacity_10(lun);
             let cdb = command.cdb.clone();
-            Capacity::decode_10(&data(shared, command).await?).ok_or_else(|| bad(&cdb))
+            let capacity = Capacity::decode_10(&data(shared, command).await?).ok_or_else(|| bad(&cdb));
+            capacity.map(|capacity| (capacity, cdb))
         }
         Err(error) => Err(error),
     }
@@ -226,7 +288,13 @@ pub(super) fn asynchronous(shared: &Arc<Shared>, message: &AsyncMessage, data: &
     }
 }
 
-/// The sizes may have changed while the target could not tell.
+/// The connection is gone: nobody knows what the next one leads to.
+pub(super) fn suspend_all(shared: &Arc<Shared>) {
+    let units = units(shared);
+    units.iter().filter(|unit| unit.capacity().is_some()).for_each(|unit| unit.standing.suspend());
+}
+
+/// The sizes may have changed while the target could not tell, or the units themselves.
 pub(super) fn refresh_all(shared: &Arc<Shared>) {
     units(shared).iter().for_each(|unit| refresh(shared, unit));
 }
@@ -235,8 +303,8 @@ fn units(shared: &Shared) -> Vec<Arc<Unit>> {
     shared.units.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Asks for the size of a disk, in a task of its own, and tells when it has changed. What comes up meanwhile makes it
-/// ask again, once.
+/// Asks a disk whether it is the same, and for its size, in a task of its own, and tells when something has changed. What
+/// comes up meanwhile makes it ask again, once.
 fn refresh(shared: &Arc<Shared>, unit: &Arc<Unit>) {
     if unit.capacity().is_none() || unit.stale.fetch_add(1, Ordering::AcqRel) > 0 {
         return;
@@ -244,16 +312,45 @@ fn refresh(shared: &Arc<Shared>, unit: &Arc<Unit>) {
     let (shared, unit) = (Arc::clone(shared), Arc::clone(unit));
     tokio::spawn(async move {
         loop {
-            let reasons = unit.stale.load(Ordering::Acquire);
-            if let Ok(true) = unit.refresh(&shared).await
-                && let Some(capacity) = unit.capacity()
-            {
-                shared.tell(Event::CapacityChanged { lun: unit.lun, capacity });
+            let (reasons, losses) = (unit.stale.load(Ordering::Acquire), unit.standing.losses());
+            match unit.check(&shared).await {
+                Ok(Ok(changed)) => {
+                    if let Some(capacity) = unit.capacity().filter(|_| changed) {
+                        shared.tell(Event::CapacityChanged { lun: unit.lun, capacity });
+                    }
+                }
+                Ok(Err(difference)) => return condemn(&shared, &unit, difference),
+                Err(ClientError::Ended(_)) => return,
+                Err(error) if is_passing(&error) => {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+                // It cannot be asked; nor may it be what somebody wants to use it for.
+                Err(_) => {}
             }
+            unit.standing.confirm(losses);
             let done = unit.stale.compare_exchange(reasons, 0, Ordering::AcqRel, Ordering::Acquire);
             if done.is_ok() {
                 return;
             }
         }
     });
+}
+
+/// The unit is another one. It is not asked again: `stale` stays as it is.
+fn condemn(shared: &Shared, unit: &Unit, difference: Difference) {
+    let changed = Arc::new(UnitChanged { lun: unit.lun, target: Arc::clone(&shared.target), difference });
+    unit.standing.condemn(Arc::clone(&changed));
+    shared.tell(Event::UnitChanged(changed));
+}
+
+/// Whether there was no answer, or one that says to ask again later.
+fn is_passing(error: &ClientError) -> bool {
+    let passes = |cause| matches!(cause, Cause::ConnectionLost | Cause::TimedOut | Cause::SessionEnded);
+    match error {
+        ClientError::Scsi(error) => matches!(error.status, Status::BUSY | Status::TASK_SET_FULL),
+        ClientError::NotSent { cause, .. } | ClientError::Unknown { cause, .. } => passes(*cause),
+        ClientError::Aborted(_) => true,
+        _ => false,
+    }
 }

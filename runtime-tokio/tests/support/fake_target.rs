@@ -169,6 +169,8 @@ impl Conn {
         match request.opcode() {
             op::LOGIN => self.log_in(request),
             op::COMMAND => self.carry_out(request),
+            // The last of what its R2T asked for, which is everything; commands may come between.
+            op::DATA_OUT if request.header[1] & 0x80 != 0 => self.respond(itt, &[]),
             op::NOP_OUT if itt == NONE => {}
             op::NOP_OUT => {
                 let header = self.header(op::NOP_IN, 0x80, itt);
@@ -261,11 +263,6 @@ impl Conn {
                 put(&mut header, 20, 0x77);
                 put(&mut header, 44, request.word(20));
                 self.send(header, &[]);
-                while let Some(data) = self.receive() {
-                    if data.opcode() == op::DATA_OUT && data.header[1] & 0x80 != 0 {
-                        return self.respond(request.itt(), &[]);
-                    }
-                }
             }
             // INVALID COMMAND OPERATION CODE
             _ => self.respond(request.itt(), &[0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0]),
