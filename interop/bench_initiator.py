@@ -74,7 +74,7 @@ def measure(options, name, folder):
                     row = samples[-1]
                     print(f"round {number + 1}  {name:12}{load:22}{client:12}{row['iops']:9.0f} IOPS {row['cpu_us']:7.2f} us", flush=True)
         back = pathlib.Path(folder, "back")
-        peers.run(options.iscsictl, "copy", url, back, limit=120)
+        peers.run(options.iscsictl, "copy", "--overwrite", url, back, limit=120)
         if not filecmp.cmp(image, back, shallow=False):
             sys.exit(f"{name}: THE DATA IS WRONG: what iscsictl read is not what was written")
         for load, (block, depth, random_order) in LOADS.items():
