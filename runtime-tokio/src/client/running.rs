@@ -100,6 +100,7 @@ impl Shared {
 
     /// Takes an answer with status GOOD to a command that had `sent` bytes to send.
     fn good(&self, lun: Lun, cdb: &Cdb, sent: usize, answer: Answer) -> Result<Answer> {
+        let sent = if carries_blocks(cdb) { sent } else { 0 };
         // A recovered error is a success that the unit has something to tell of.
         let recovered = Sense::decode(&answer.sense)
             .is_some_and(|sense| sense.key == SenseKey::RecoveredError && !sense.deferred);
@@ -165,4 +166,23 @@ impl Shared {
         };
         SessionEnded { target: Arc::clone(&self.target), why }
     }
+}
+
+/// Whether the payload of a command is blocks, all of which must have been taken when it succeeded. Of parameter lists some
+/// targets say nonsense: tgt counts that of UNMAP as left over, and carries the command out.
+fn carries_blocks(cdb: &Cdb) -> bool {
+    use iscsicore::scsi::opcode as op;
+    let blocks = [
+        op::WRITE_6,
+        op::WRITE_10,
+        op::WRITE_12,
+        op::WRITE_16,
+        op::WRITE_AND_VERIFY_10,
+        op::WRITE_AND_VERIFY_12,
+        op::WRITE_AND_VERIFY_16,
+        op::WRITE_SAME_10,
+        op::WRITE_SAME_16,
+        op::COMPARE_AND_WRITE,
+    ];
+    blocks.contains(&cdb.opcode())
 }
