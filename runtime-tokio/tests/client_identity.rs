@@ -94,8 +94,9 @@ async fn good_is_not_good_when_the_target_took_less() {
             within("write", disk.write(0, vec![1; 4 * BLOCK])).await,
             within("swap", disk.compare_and_write(0, block(), block())).await.map(drop),
             within("same", disk.write_same(0, 8, block().into())).await,
-            within("unmap", disk.unmap(&[(0, 8)])).await,
         ];
+        // Of a parameter list it is not believed: see docs/deviations.md.
+        within("unmap", disk.unmap(&[(0, 8)])).await.unwrap();
         for outcome in outcomes {
             let Err(ClientError::Answer { problem, .. }) = &outcome else { panic!("{outcome:?}") };
             assert!(problem.contains(said), "{problem}");
