@@ -1,26 +1,10 @@
-//! The core's clock: nanoseconds since the first look at it.
-
-use std::sync::LazyLock;
-use std::time::Instant as StdInstant;
+//! The core's clock beside tokio's.
 
 use iscsicore::Instant;
-
-static ORIGIN: LazyLock<StdInstant> = LazyLock::new(StdInstant::now);
-
-/// The present.
-pub(crate) fn now() -> Instant {
-    let since = ORIGIN.elapsed();
-    Instant::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
+pub(crate) use iscsicore_runtime::clock::{now, to_std};
 
 /// `at` on tokio's clock.
 pub(crate) fn to_tokio(at: Instant) -> tokio::time::Instant {
     let wait = at.saturating_since(now());
     tokio::time::Instant::now() + wait
-}
-
-/// `at` on the clock of the standard library.
-pub(crate) fn to_std(at: Instant) -> StdInstant {
-    let since = std::time::Duration::from_nanos(at.as_nanos());
-    ORIGIN.checked_add(since).unwrap_or_else(StdInstant::now)
 }

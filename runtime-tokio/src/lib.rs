@@ -33,16 +33,13 @@
 //! # }
 //! ```
 
-pub mod backend;
 pub mod client;
 pub mod server;
 
 mod clock;
-mod seed;
-mod submit;
 
 pub use client::{Client, discover};
 /// The protocol core, whose types stand in this interface.
 pub use iscsicore;
+pub use iscsicore_runtime::{backend, submit};
 pub use server::Server;
-pub use submit::submit;

@@ -324,7 +324,7 @@ impl ClientBuilder {
 }
 
 fn random<const N: usize>() -> Result<[u8; N]> {
-    let seed = crate::seed::seed().map_err(|error| {
+    let seed = iscsicore_runtime::seed().map_err(|error| {
         ClientError::Configuration(format!("the system gives no random numbers: {error}"))
     })?;
     Ok(std::array::from_fn(|i| seed[i % seed.len()]))

@@ -33,7 +33,7 @@ pub(super) struct Opening(Option<Arc<Shared>>);
 impl Opening {
     /// Begins to connect. `target` is for errors.
     pub(super) fn new(config: NexusConfig, target: &str, command_timeout: Option<Duration>) -> Result<Self> {
-        let seed = crate::seed::seed().map_err(|error| {
+        let seed = iscsicore_runtime::seed().map_err(|error| {
             ClientError::Configuration(format!("the system gives no random numbers: {error}"))
         })?;
         let (address, limits) = (config.address.clone(), config.limits.clone());

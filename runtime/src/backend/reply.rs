@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 
-use tokio::runtime::Handle;
+use futures_util::FutureExt;
 
 /// The answer of a back end: a value, or the future of one.
 ///
@@ -52,10 +53,10 @@ impl<R> Reply<R> {
 }
 
 impl<T: Send + 'static> IoReply<T> {
-    /// Runs `work`, which may block, on tokio's blocking threads; it starts when the reply is first polled.
+    /// Runs `work`, which may block, on threads that are there for it; it starts when the reply is first polled.
     ///
     /// Once it runs, it runs to its end, whether or not somebody waits. The reply is an error when `work`
-    /// panics and when it is polled outside of a tokio runtime.
+    /// panics. It works on every executor.
     pub fn blocking(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Self {
         Reply::later(run_blocking(work))
     }
@@ -68,14 +69,15 @@ impl<T> IoReply<T> {
     }
 }
 
-/// Runs `work` on tokio's blocking threads.
+/// Runs `work` on a thread of the pool that the process has for what blocks.
 pub(super) async fn run_blocking<T, W>(work: W) -> io::Result<T>
 where
     T: Send + 'static,
     W: FnOnce() -> io::Result<T> + Send + 'static,
 {
-    let runtime = Handle::try_current().map_err(io::Error::other)?;
-    runtime.spawn_blocking(work).await.map_err(io::Error::other)?
+    // Dropping the task would cancel work that has not begun; once begun, it runs to its end.
+    let done = AssertUnwindSafe(blocking::unblock(work)).catch_unwind().await;
+    done.unwrap_or_else(|_| Err(io::Error::other("the work panicked")))
 }
 
 impl<R: std::fmt::Debug> std::fmt::Debug for Reply<R> {
@@ -101,15 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn blocking_work_without_a_runtime_is_an_error() {
-        let Reply::Later(mut future) = Reply::blocking(|| Ok(())) else {
+    fn blocking_work_needs_no_runtime() {
+        let Reply::Later(mut future) = Reply::blocking(|| Ok(7)) else {
             panic!("blocking work is never there")
         };
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        let std::task::Poll::Ready(answer) = future.as_mut().poll(&mut context) else {
-            panic!("still waiting")
+        let answer = loop {
+            if let std::task::Poll::Ready(answer) = future.as_mut().poll(&mut context) {
+                break answer;
+            }
+            std::thread::yield_now();
         };
-        assert!(answer.is_err());
+        assert_eq!(answer.unwrap(), 7);
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use iscsicore::disk::Allocation;
-use iscsicore_tokio::backend::{Backend, MemoryBackend, Reply, Zeroes};
+use iscsicore_runtime::backend::{Backend, MemoryBackend, Reply, Zeroes};
 
 #[path = "support/extents.rs"]
 mod extents;

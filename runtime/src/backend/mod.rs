@@ -7,7 +7,7 @@
 //! ```
 //! use bytes::Bytes;
 //! use iscsicore::DataList;
-//! use iscsicore_tokio::backend::{Backend, IoReply, Reply};
+//! use iscsicore_runtime::backend::{Backend, IoReply, Reply};
 //! # mod store {
 //! #     #[derive(Clone)]
 //! #     pub struct Client;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use iscsicore::DataList;
-use iscsicore_tokio::backend::{Backend, FileBackend, MemoryBackend, Reply};
+use iscsicore_runtime::backend::{Backend, FileBackend, MemoryBackend, Reply};
 
 /// A disk under test and what must live as long as it. The disk is dropped first.
 pub(crate) struct Subject {

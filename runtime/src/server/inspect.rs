@@ -4,6 +4,7 @@ use iscsicore::login::SessionType;
 use iscsicore::target::Counters;
 
 use super::session::Session;
+use crate::Runtime;
 
 /// A session as it is at one moment.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub struct SessionReport {
     pub counters: Counters,
 }
 
-impl Session {
+impl<R: Runtime> Session<R> {
     pub(super) fn report(&self) -> SessionReport {
         let hello = self.target.hello();
         SessionReport {

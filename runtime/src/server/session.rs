@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use iscsicore::disk::Outcome;
@@ -19,12 +18,11 @@ use iscsicore::target::{AbortId, AbortScope, EndReason, Event, Incoming, Target}
 use iscsicore::wire::{Cid, TaskManagementResult};
 use iscsicore::{Instant, Limits, TransportError};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::Sleep;
 
 use super::hub::{Control, Place};
-use super::transport::{FLUSH_TIME, Read, Transport};
+use super::transport::{FLUSH_TIME, Parcel, Read, Transport};
 use crate::backend::Reply;
-use crate::{clock, submit};
+use crate::{Runtime, Timer, clock, submit};
 
 /// Rounds of work after which a session lets others have the thread.
 const ROUNDS: usize = 32;
@@ -39,10 +37,10 @@ pub(super) enum Finished {
 type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = Finished> + Send>>>;
 
 /// A connection of the session.
-pub(super) struct Link {
+pub(super) struct Link<R: Runtime> {
     id: ConnId,
     cid: Cid,
-    transport: Transport,
+    transport: Transport<R>,
     pub(super) peer: SocketAddr,
     /// The peer sends no more.
     ended: bool,
@@ -52,11 +50,11 @@ pub(super) struct Link {
     pub(super) held: Option<AbortId>,
 }
 
-impl Link {
+impl<R: Runtime> Link<R> {
     /// A connection whose login is complete.
     pub(super) fn new(
         (id, cid): (ConnId, Cid),
-        mut transport: Transport,
+        mut transport: Transport<R>,
         peer: SocketAddr,
         limits: &Limits,
     ) -> Self {
@@ -67,32 +65,32 @@ impl Link {
 
 /// One session. The order of the last fields is that of the end: work that was not waited for (after a panic), the
 /// place among the sessions, and then the word to those who wait.
-pub(super) struct Session {
+pub(super) struct Session<R: Runtime> {
     pub(super) target: Target,
     pub(super) service: Service,
     pub(super) local: SocketAddr,
-    pub(super) link: Option<Link>,
+    pub(super) link: Option<Link<R>>,
     /// A target cold reset ends the session after this abort.
     pub(super) end_after: Option<AbortId>,
-    timer: Pin<Box<Sleep>>,
+    timer: R::Timer,
     armed: Option<Instant>,
     pub(super) pending: Pending,
     /// Answers to other sessions that wait for tasks of this one to end.
     pub(super) aborts: Vec<(AbortId, Arc<oneshot::Sender<()>>)>,
-    pub(super) place: Place,
-    control: mpsc::UnboundedReceiver<Control>,
+    pub(super) place: Place<R>,
+    control: mpsc::UnboundedReceiver<Control<R>>,
     /// Dropped when the session has ended.
     done: Vec<oneshot::Sender<()>>,
 }
 
-impl Session {
+impl<R: Runtime> Session<R> {
     pub(super) fn new(
-        place: Place,
+        place: Place<R>,
         target: Target,
         service: Service,
-        link: Link,
+        link: Link<R>,
         local: SocketAddr,
-        control: mpsc::UnboundedReceiver<Control>,
+        control: mpsc::UnboundedReceiver<Control<R>>,
     ) -> Self {
         Session {
             target,
@@ -101,7 +99,7 @@ impl Session {
             link: Some(link),
             control,
             end_after: None,
-            timer: Box::pin(tokio::time::sleep(Duration::from_secs(3600))),
+            timer: R::Timer::new(),
             armed: None,
             pending: Pending::new(),
             aborts: Vec::new(),
@@ -119,7 +117,7 @@ impl Session {
         }
         let reason = std::future::poll_fn(|cx| self.poll(cx)).await;
         if let Some(link) = self.link.take() {
-            tokio::spawn(link.transport.finish());
+            self.place.hub.finish(link.transport);
         }
         reason
     }
@@ -180,7 +178,7 @@ impl Session {
     }
 
     fn poll_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        if self.armed.is_none() || self.timer.as_mut().poll(cx).is_pending() {
+        if self.armed.is_none() || self.timer.poll(cx).is_pending() {
             return false;
         }
         self.armed = None;
@@ -202,12 +200,12 @@ impl Session {
             return false;
         }
         self.armed = Some(deadline);
-        self.timer.as_mut().reset(clock::to_tokio(deadline));
-        self.timer.as_mut().poll(cx).is_ready()
+        self.timer.set(deadline);
+        self.timer.poll(cx).is_ready()
     }
 
     fn poll_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let reads = |l: &&mut Link| !l.ended && l.closing.is_none() && l.held.is_none();
+        let reads = |l: &&mut Link<R>| !l.ended && l.closing.is_none() && l.held.is_none();
         let Some(link) = self.link.as_mut().filter(reads) else { return false };
         match link.transport.poll_read(cx) {
             Poll::Pending | Poll::Ready(Ok(Read::Full)) => false,
@@ -307,7 +305,8 @@ impl Session {
     /// Puts a connection in the place of the one that there is. The tasks of the old one are being aborted; the new
     /// one is not heard, nor its login answered, before storage has let go of them: a write of the old connection
     /// must not land on top of one of the new.
-    fn reinstate(&mut self, now: Instant, (incoming, transport): (Incoming, Transport)) {
+    fn reinstate(&mut self, now: Instant, (incoming, parcel): (Incoming, Parcel<R>)) {
+        let Ok(transport) = Transport::attach(parcel) else { return };
         let (Ok(peer), Some(cid)) = (transport.peer(), incoming.hello().map(|h| h.cid)) else { return };
         let busy = self.target.outstanding() > 0;
         let id = match self.target.reinstate(incoming, now) {
@@ -321,7 +320,7 @@ impl Session {
         let link = Link { held, ..Link::new((id, cid), transport, peer, &self.place.hub.limits) };
         if let Some(old) = self.link.replace(link) {
             self.target.lost(now, old.id, TransportError::Closed);
-            tokio::spawn(old.transport.close());
+            self.place.hub.close(old.transport);
         }
     }
 
@@ -330,7 +329,7 @@ impl Session {
             self.target.lost(now, link.id, TransportError::Closed);
             // A session that is retained takes a connection with any CID then.
             self.place.hub.sessions().remove_connection(self.place.id, link.cid);
-            tokio::spawn(link.transport.close());
+            self.place.hub.close(link.transport);
         }
     }
 }

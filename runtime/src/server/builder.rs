@@ -1,7 +1,8 @@
 //! What a server serves, said step by step.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use iscsicore::Limits;
@@ -12,11 +13,12 @@ use iscsicore::node::{
 };
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::hub::Hub;
+use super::job::Away;
 use super::units::UnitTable;
 use super::{Server, listen};
+use crate::Runtime;
 use crate::backend::{Backend, Info};
 
 /// Why a server did not start.
@@ -42,19 +44,24 @@ pub enum StartError {
         /// What the system said.
         why: std::io::Error,
     },
+    /// The runtime does not start.
+    #[error("cannot start the server's threads: {0}")]
+    Runtime(std::io::Error),
 }
 
 /// Describes a [`Server`]: disks, targets, limits. [`serve`](Self::serve) starts it.
-pub struct Builder {
+pub struct Builder<R: Runtime> {
+    runtime: R::Config,
     units: Vec<(UnitConfig, Arc<dyn Backend>)>,
     node: NodeConfig,
     limits: Limits,
     node_limits: NodeLimits,
 }
 
-impl Builder {
+impl<R: Runtime> Builder<R> {
     pub(super) fn new() -> Self {
         Builder {
+            runtime: R::Config::default(),
             units: Vec::new(),
             node: NodeConfig::default(),
             limits: Limits::default(),
@@ -115,6 +122,12 @@ impl Builder {
         self
     }
 
+    /// Says how the runtime is set up.
+    pub fn runtime(&mut self, config: R::Config) -> &mut Self {
+        self.runtime = config;
+        self
+    }
+
     /// Sets the bounds of each session.
     pub fn limits(&mut self, limits: Limits) -> &mut Self {
         self.limits = limits;
@@ -131,7 +144,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn serve(self, address: SocketAddr) -> Result<Server, StartError> {
+    pub async fn serve(self, address: SocketAddr) -> Result<Server<R>, StartError> {
         self.serve_on(&[address]).await
     }
 
@@ -139,18 +152,20 @@ impl Builder {
     ///
     /// # Errors
     /// [`StartError`]; nothing is listening then.
-    pub async fn serve_on(mut self, addresses: &[SocketAddr]) -> Result<Server, StartError> {
+    pub async fn serve_on(mut self, addresses: &[SocketAddr]) -> Result<Server<R>, StartError> {
         let grouped = self.node.targets.iter().flat_map(|t| &t.groups).flat_map(|g| &g.portals);
         let mut wanted: Vec<SocketAddr> = addresses.to_vec();
         wanted.extend(grouped.map(|p| p.address));
         wanted.sort();
         wanted.dedup();
+        let runtime = R::start(std::mem::take(&mut self.runtime)).map_err(StartError::Runtime)?;
         let mut listeners = BTreeMap::new();
         for address in wanted {
-            let failed = |why| StartError::Listen { address, why };
-            let listener = listen::bind(address).map_err(failed)?;
-            let bound = listener.local_addr().map_err(failed)?;
-            listeners.insert(address, (bound, listener));
+            let sockets = listen::bind(address, runtime.shards()).and_then(|sockets| {
+                let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
+                Ok((bound, sockets))
+            });
+            listeners.insert(address, sockets.map_err(|why| StartError::Listen { address, why })?);
         }
         let default: Vec<_> =
             addresses.iter().filter_map(|a| listeners.get(a)).map(|(bound, _)| *bound).collect();
@@ -164,30 +179,41 @@ impl Builder {
                 }
             }
         }
-        Ok(self.start(listeners.into_values().collect())?)
+        Ok(self.start(runtime, listeners.into_values().collect())?)
     }
 
-    fn start(mut self, listeners: Vec<(SocketAddr, tokio::net::TcpListener)>) -> Result<Server, ConfigError> {
+    fn start(
+        mut self,
+        runtime: R,
+        listeners: Vec<(SocketAddr, Vec<TcpListener>)>,
+    ) -> Result<Server<R>, ConfigError> {
         let units =
             self.units.into_iter().map(|(config, backend)| (LogicalUnit::new(config), backend)).collect();
         let node = Node::new(self.node)?;
         // A list of targets is as long as the configuration makes it, and must not be cut.
         self.limits.text_answer_bytes = self.limits.text_answer_bytes.max(longest_list(&node));
+        let loads = (0..runtime.shards()).map(|_| AtomicUsize::new(0)).collect();
         let hub = Arc::new(Hub {
+            runtime,
             node,
             units: UnitTable::new(units),
             limits: self.limits,
             sessions: Mutex::new(Sessions::new(self.node_limits)),
             peers: Mutex::default(),
             stopping: watch::Sender::new(None),
+            loads,
+            living: Arc::default(),
+            closing: Arc::default(),
         });
-        let mut tasks = JoinSet::new();
         let mut addresses = Vec::new();
-        for (address, listener) in listeners {
+        for (address, sockets) in listeners {
             addresses.push(address);
-            tasks.spawn(listen::run(hub.clone(), listener));
+            for (shard, socket) in sockets.into_iter().enumerate() {
+                let alive = hub.living.enter();
+                hub.dispatch(shard, Away::Listen { hub: Arc::clone(&hub), socket, alive });
+            }
         }
-        Ok(Server { hub, addresses, tasks })
+        Ok(Server { hub, addresses })
     }
 }
 

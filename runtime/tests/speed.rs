@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use iscsicore::DataList;
-use iscsicore_tokio::backend::{Backend, FileBackend, MemoryBackend};
+use iscsicore_runtime::backend::{Backend, FileBackend, MemoryBackend};
 
 mod support;
 use support::Random;

@@ -2,88 +2,134 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use iscsicore::disk::{AttachReason, NexusId};
 use iscsicore::login::SessionType;
 use iscsicore::node::{Decision, LoginFacts, LunMap, Refusal, SessionId};
 use iscsicore::serve::Service;
 use iscsicore::target::{Incoming, IncomingEvent, Target};
 use iscsicore::wire::{LoginStatus, Tsih};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::hub::{Control, Hub, Peer, Place};
+use super::hub::{Alive, Control, ControlSender, Hub, Peer, Place};
+use super::job::Away;
 use super::session::{Link, Session};
-use super::transport::{Read, Transport};
-use crate::clock;
+use super::timeout::{unless, until, within};
+use super::transport::{Parcel, Read, Transport};
+use crate::{Runtime, clock};
 
 /// Counts a connection as logging in, for as long as it lives.
-struct InLogin<'a>(&'a Hub);
+struct InLogin<'a, R: Runtime>(&'a Hub<R>);
 
-impl Drop for InLogin<'_> {
+impl<R: Runtime> Drop for InLogin<'_, R> {
     fn drop(&mut self) {
         self.0.sessions().leave_login();
     }
 }
 
 /// Where a login belongs, and what has to happen before it is answered.
-enum Seat {
+enum Seat<R: Runtime> {
     /// To a session that there is, in place of its connection.
-    Joins(SessionId, Peer),
+    Joins(SessionId, Peer<R>),
     /// To a session of its own, once those that it follows have ended.
-    Own {
-        place: Place,
-        tsih: Tsih,
-        reason: AttachReason,
-        inbox: mpsc::UnboundedReceiver<Control>,
-        follows: Vec<mpsc::UnboundedSender<Control>>,
-    },
+    Own(OwnSeat<R>),
 }
 
-/// Runs a connection from its start to its end.
-pub(super) async fn run(hub: Arc<Hub>, stream: TcpStream, peer: SocketAddr, seed: [u8; 32]) {
-    let Ok(local) = stream.local_addr() else { return };
+struct OwnSeat<R: Runtime> {
+    place: Place<R>,
+    tsih: Tsih,
+    reason: AttachReason,
+    inbox: mpsc::UnboundedReceiver<Control<R>>,
+    follows: Vec<ControlSender<R>>,
+}
+
+/// Runs a connection until it is part of a session.
+pub(super) async fn run<R: Runtime>(hub: Arc<Hub<R>>, stream: R::Stream, seed: [u8; 32], alive: Alive) {
+    let transport = match Transport::new(stream, &hub.limits) {
+        Ok(transport) => transport,
+        Err(error) => return tracing::warn!(%error, "connection dropped"),
+    };
+    let (Ok(local), Ok(peer)) = (transport.local(), transport.peer()) else { return };
     if let Err(refusal) = hub.sessions().enter_login() {
         tracing::warn!(%peer, why = %refusal.why, "connection dropped");
         return;
     }
     let negotiated = {
-        let _counted = InLogin(&hub);
-        let transport = Transport::new(stream, &hub.limits);
+        let _counted = InLogin(&*hub);
         let incoming = Incoming::new(hub.limits.clone(), seed, clock::now());
         let login = Login { hub: hub.clone(), incoming, transport, peer, local, tag: None };
         // The core ends a login that takes too long; the limit here is for a peer that does not read the answer.
         let deadline = hub.limits.login_timeout * 2;
-        tokio::select! {
-            () = hub.stopped() => None,
-            negotiated = tokio::time::timeout(deadline, login.negotiate()) => negotiated.unwrap_or(None),
-        }
+        // In a box, because each layer of futures would hold it twice: once as argument, once pinned.
+        let negotiated = Box::pin(login.negotiate());
+        unless(hub.stopped(), within::<R, _>(deadline, negotiated)).await
     };
-    let Some((login, seat)) = negotiated else { return };
-    if let Some(session) = login.take_seat(seat).await {
-        let hello = session.target.hello();
-        let (initiator, target_name) = (hello.initiator.clone(), hello.target.clone());
-        let session_id = session.target.tsih().0;
-        tracing::info!(%peer, initiator, target_name, session_id, "session opened");
-        let reason = session.run().await;
-        tracing::info!(%peer, initiator, target_name, session_id, ?reason, "session ended");
+    if let Some((login, seat)) = negotiated.flatten().flatten() {
+        login.take_seat(seat, alive);
     }
 }
 
-struct Login {
-    hub: Arc<Hub>,
+/// A login on its way to the shard where its session is going to live.
+///
+/// Everything that has arrived travels with it: what the peer sent behind its last login request is not lost.
+pub(super) struct Arrival<R: Runtime> {
     incoming: Incoming,
-    transport: Transport,
+    parcel: Parcel<R>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    seat: OwnSeat<R>,
+    _alive: Alive,
+}
+
+impl<R: Runtime> Arrival<R> {
+    /// Makes a session of it on this shard, and runs that to its end.
+    pub(super) async fn settle(self: Box<Self>) {
+        let peer = self.peer;
+        let Some((session, _alive)) = self.begin().await else { return };
+        let hello = session.target.hello();
+        let (initiator, target_name) = (hello.initiator.clone(), hello.target.clone());
+        let (session_id, shard) = (session.target.tsih().0, session.place.shard);
+        tracing::info!(%peer, initiator, target_name, session_id, shard, "session opened");
+        let reason = session.run().await;
+        tracing::info!(%peer, initiator, target_name, session_id, ?reason, "session ended");
+    }
+
+    async fn begin(self) -> Option<(Box<Session<R>>, Alive)> {
+        let Arrival { incoming, parcel, peer, local, seat, _alive } = self;
+        let OwnSeat { place, tsih, reason, mut inbox, follows } = seat;
+        if !end(&follows, &mut inbox).await {
+            return None;
+        }
+        let transport = match Transport::attach(parcel) {
+            Ok(transport) => transport,
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a connection was lost on its way to its shard");
+                return None;
+            }
+        };
+        let (target, conn) = Target::new(incoming, tsih, clock::now()).ok()?;
+        place.attach(reason, &target);
+        let service = Service::new(place.nexus.unwrap_or(NexusId(0)), place.luns.clone());
+        let link = Link::new((conn, target.hello().cid), transport, peer, &place.hub.limits);
+        Some((Box::new(Session::new(place, target, service, link, local, inbox)), _alive))
+    }
+}
+
+struct Login<R: Runtime> {
+    hub: Arc<Hub<R>>,
+    incoming: Incoming,
+    transport: Transport<R>,
     peer: SocketAddr,
     local: SocketAddr,
     /// The tag of the portal group that the login came in by.
     tag: Option<u16>,
 }
 
-impl Login {
+impl<R: Runtime> Login<R> {
     /// Negotiates up to the last answer; `None` when the connection was refused or lost.
-    async fn negotiate(mut self) -> Option<(Login, Seat)> {
+    async fn negotiate(mut self) -> Option<(Login<R>, Seat<R>)> {
         loop {
             let received = self.incoming.receive(clock::now(), &mut self.transport.rx);
             match self.incoming.poll_event() {
@@ -117,7 +163,7 @@ impl Login {
             }
             if self.incoming.is_closing() || received.is_err() {
                 self.refused(received.err());
-                self.transport.close().await;
+                self.hub.close(self.transport);
                 return None;
             }
             if !self.read().await {
@@ -142,15 +188,14 @@ impl Login {
 
     /// Waits for bytes until the login's time is up. Returns whether there is anything to go on with.
     async fn read(&mut self) -> bool {
-        let deadline = self.incoming.poll_timeout().map(clock::to_tokio);
         let read = std::future::poll_fn(|cx| self.transport.poll_read(cx));
-        let read = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, read).await,
-            None => Ok(read.await),
+        let read = match self.incoming.poll_timeout() {
+            Some(deadline) => until::<R, _>(deadline, read).await,
+            None => Some(read.await),
         };
         match read {
-            Ok(result) => matches!(result, Ok(Read::Some | Read::Full)),
-            Err(_) => {
+            Some(result) => matches!(result, Ok(Read::Some | Read::Full)),
+            None => {
                 tracing::warn!(peer = %self.peer, "login took too long");
                 self.incoming.handle_timeout(clock::now()).is_ok()
             }
@@ -160,7 +205,7 @@ impl Login {
     /// Finds the place of the login among the sessions.
     ///
     /// Everything happens under the lock of the registry, so that a session that is found there can be reached.
-    fn find_seat(&self) -> Result<Seat, Refusal> {
+    fn find_seat(&self) -> Result<Seat<R>, Refusal> {
         let broken = |why: &str| Refusal::new(LoginStatus::TARGET_ERROR, why);
         let (Some(hello), Some(parameters)) = (self.incoming.hello(), self.incoming.parameters()) else {
             return Err(broken("a login without a result"));
@@ -197,37 +242,37 @@ impl Login {
         let units = luns.iter().map(|(_, mapped)| mapped.unit).collect();
         let entry = Peer { control, follows: follows.clone(), target: hello.target.clone(), units };
         peers.insert(seat.session, entry);
-        let place = Place { hub: self.hub.clone(), id: seat.session, nexus: seat.nexus, luns };
-        Ok(Seat::Own { place, tsih: seat.tsih, reason, inbox, follows })
+        let shard = self.hub.take_seat();
+        let place = Place { hub: self.hub.clone(), id: seat.session, nexus: seat.nexus, luns, shard };
+        Ok(Seat::Own(OwnSeat { place, tsih: seat.tsih, reason, inbox, follows }))
     }
 
-    /// Makes the connection part of the session that it belongs to; returns that, if it is a new one.
-    async fn take_seat(self, seat: Seat) -> Option<Box<Session>> {
+    /// Sends the connection to the session that it belongs to, or to the shard where it becomes one.
+    fn take_seat(self, seat: Seat<R>, alive: Alive) {
         let Login { hub, incoming, transport, peer, local, .. } = self;
-        let (place, tsih, reason, mut inbox, follows) = match seat {
-            Seat::Own { place, tsih, reason, inbox, follows } => (place, tsih, reason, inbox, follows),
-            Seat::Joins(session, peer) => {
+        let parcel = match transport.detach() {
+            Ok(parcel) => parcel,
+            Err(error) => return tracing::warn!(%peer, %error, "connection dropped"),
+        };
+        match seat {
+            Seat::Own(seat) => {
+                let shard = seat.place.shard;
+                let arrival = Arrival { incoming, parcel, peer, local, seat, _alive: alive };
+                hub.dispatch(shard, Away::Settle(Box::new(arrival)));
+            }
+            Seat::Joins(session, owner) => {
                 tracing::info!(%session, "connection reinstated");
                 // A session that has ended meanwhile drops the connection, as it would have a moment later.
-                let _ = peer.control.send(Control::Reinstate(Box::new((incoming, transport))));
-                return None;
+                let _ = owner.control.send(Control::Reinstate(Box::new((incoming, parcel))));
             }
-        };
-        if !end(&follows, &mut inbox).await {
-            return None;
         }
-        let (target, conn) = Target::new(incoming, tsih, clock::now()).ok()?;
-        place.attach(reason, &target);
-        let service = Service::new(place.nexus.unwrap_or(NexusId(0)), place.luns.clone());
-        let link = Link::new((conn, target.hello().cid), transport, peer, &hub.limits);
-        Some(Box::new(Session::new(place, target, service, link, local, inbox)))
     }
 }
 
 /// Ends the session that a login reinstates, RFC 7143 section 6.3.5, and waits until nothing of it is left, however
 /// long its storage takes. Returns whether the new session is still wanted: it may be reinstated itself meanwhile, by
 /// a login that waits for the same.
-async fn end(old: &[mpsc::UnboundedSender<Control>], inbox: &mut mpsc::UnboundedReceiver<Control>) -> bool {
+async fn end<R: Runtime>(old: &[ControlSender<R>], inbox: &mut mpsc::UnboundedReceiver<Control<R>>) -> bool {
     let mut waits = Vec::new();
     for control in old {
         let (done, ended) = oneshot::channel();
@@ -235,14 +280,15 @@ async fn end(old: &[mpsc::UnboundedSender<Control>], inbox: &mut mpsc::Unbounded
         let _ = control.send(Control::Terminate { done });
         waits.push(ended);
     }
-    let mut ended = std::pin::pin!(join_all(waits));
-    loop {
-        tokio::select! {
-            _ = &mut ended => return true,
-            // There are no tasks here yet, and nothing to report; the stop of the server is seen at the start.
-            Some(control) = inbox.recv() => if let Control::Terminate { .. } = control {
-                return false;
-            },
+    let mut ended = join_all(waits);
+    std::future::poll_fn(|cx| {
+        // There are no tasks here yet, and nothing to report; the stop of the server is seen at the start.
+        while let Poll::Ready(Some(control)) = inbox.poll_recv(cx) {
+            if let Control::Terminate { .. } = control {
+                return Poll::Ready(false);
+            }
         }
-    }
+        ended.poll_unpin(cx).map(|_| true)
+    })
+    .await
 }

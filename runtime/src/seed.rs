@@ -4,7 +4,7 @@
 ///
 /// # Errors
 /// The system has no randomness to give; then there must be no login either.
-pub(crate) fn seed() -> std::io::Result<[u8; 32]> {
+pub fn seed() -> std::io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
     Ok(seed)

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
 use iscsicore::disk::{IoError, Op, Outcome};
 
@@ -167,9 +168,22 @@ async fn write_as_data(backend: &Arc<dyn Backend>, offset: u64, len: u64) -> io:
         backend.write(at, data, false).wait().await?;
         at += written;
         // Writes to memory are done at once: others of this thread want their turn too.
-        tokio::task::yield_now().await;
+        yield_now().await;
     }
     Ok(())
+}
+
+/// Lets other tasks of the thread run first.
+async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 fn outcome(unit: &str, result: io::Result<()>, doing: &'static str, offset: Option<u64>) -> Outcome {

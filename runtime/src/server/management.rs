@@ -13,9 +13,11 @@ use iscsicore::wire::{Lun, TaskManagementFunction as Function, TaskManagementRes
 use tokio::sync::oneshot;
 
 use super::hub::Control;
+use super::job::Kind;
 use super::session::{Finished, Session};
+use crate::Runtime;
 
-impl Session {
+impl<R: Runtime> Session<R> {
     pub(super) fn send_targets(&mut self, request: TaskId, which: &SendTargets) {
         let hello = self.target.hello();
         let target = hello.target.as_deref();
@@ -65,8 +67,9 @@ impl Session {
         }
         let (hub, own, function) = (self.place.hub.clone(), self.service.nexus(), request.function);
         let others: Vec<_> = others.into_iter().map(|(id, _)| id).collect();
+        let (finished, work) = oneshot::channel();
         // A task of its own: what has begun in other sessions is carried through although this one may end.
-        let work = tokio::spawn(async move {
+        self.place.hub.spawn(Kind::Work(Box::pin(async move {
             for ended in waits {
                 let _ = ended.await;
             }
@@ -83,7 +86,8 @@ impl Session {
                     _ => unit.reset(ResetCause::LogicalUnit),
                 });
             }
-        });
+            let _ = finished.send(());
+        })));
         self.pending.push(Box::pin(async move {
             match work.await {
                 Err(_) => Finished::Management(request.request, Answer::Rejected),

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use iscsicore::disk::Allocation;
-use iscsicore_tokio::backend::{Access, Backend, FileBackend, FileOptions, OpenError, Zeroes};
+use iscsicore_runtime::backend::{Access, Backend, FileBackend, FileOptions, OpenError, Zeroes};
 
 #[path = "support/extents.rs"]
 mod extents;
@@ -275,7 +275,7 @@ async fn a_block_device_is_claimed_measured_and_punched() {
 #[cfg(target_os = "linux")]
 mod page_cache {
     use super::*;
-    use iscsicore_tokio::backend::Reply;
+    use iscsicore_runtime::backend::Reply;
     use rustix::fs::{Advice, fadvise};
     use std::io::IoSliceMut;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use iscsicore::disk::Allocation;
-use iscsicore_tokio::backend::Backend;
+use iscsicore_runtime::backend::Backend;
 
 /// All extents of a range, found with questions for `most` of them at a time; neighbours differ.
 pub(crate) async fn extents(

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use iscsicore::DataList;
 use iscsicore::disk::{Allocation, Op, Outcome};
-use iscsicore_tokio::backend::{Backend, Fault, Info, IoReply, Kind, MemoryBackend, Reply, Scripted, Zeroes};
-use iscsicore_tokio::submit;
+use iscsicore_runtime::backend::{
+    Backend, Fault, Info, IoReply, Kind, MemoryBackend, Reply, Scripted, Zeroes,
+};
+use iscsicore_runtime::submit;
 
 const SIZE: u64 = 4 << 20;
 
@@ -110,7 +112,7 @@ struct Log(Arc<std::sync::Mutex<Vec<String>>>);
 
 impl tracing::Subscriber for Log {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("iscsicore_tokio::submit")
+        metadata.target().starts_with("iscsicore_runtime::submit")
     }
 
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {

@@ -1,12 +1,15 @@
-//! An iSCSI target server on tokio.
+//! An iSCSI target server, on any runtime.
 
 mod builder;
 mod hub;
 mod inspect;
+pub(crate) mod job;
 mod listen;
 mod login;
 mod management;
 mod session;
+mod stop;
+mod timeout;
 mod transport;
 mod units;
 
@@ -15,12 +18,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use iscsicore::node::NodeConfig;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 
+use crate::Runtime;
 use hub::{Control, Hub};
+use job::Away;
 
 pub use builder::{Builder, StartError};
 pub use inspect::SessionReport;
@@ -28,19 +31,15 @@ pub use inspect::SessionReport;
 /// How long initiators have to log out, when the caller does not say.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long a stop waits for storage that does not answer.
-const STORAGE_TIME: Duration = Duration::from_secs(30);
-
 /// A running server. Dropping it stops it without waiting; [`shutdown`](Self::shutdown) waits.
-pub struct Server {
-    hub: Arc<Hub>,
+pub struct Server<R: Runtime> {
+    hub: Arc<Hub<R>>,
     addresses: Vec<SocketAddr>,
-    tasks: JoinSet<()>,
 }
 
-impl Server {
+impl<R: Runtime> Server<R> {
     /// Starts to describe a server.
-    pub fn builder() -> Builder {
+    pub fn builder() -> Builder<R> {
         Builder::new()
     }
 
@@ -52,6 +51,11 @@ impl Server {
     /// What is served, with the ports that the system chose.
     pub fn node(&self) -> &NodeConfig {
         self.hub.node.config()
+    }
+
+    /// What it runs on.
+    pub fn runtime(&self) -> &R {
+        &self.hub.runtime
     }
 
     /// The sessions at this moment.
@@ -88,38 +92,15 @@ impl Server {
     /// Returns what went wrong; when that is nothing, everything that was ever acknowledged is on stable storage.
     /// Storage that hangs is an error after half a minute, and for its flush after half a minute more, so that this
     /// always returns.
-    pub async fn shutdown_within(mut self, grace: Duration) -> Vec<io::Error> {
-        // Sessions that begin after this see it for themselves.
-        self.hub.stopping.send_replace(Some(grace));
-        for peer in self.hub.peers().values() {
-            let _ = peer.control.send(Control::Shutdown { within: grace });
-        }
-        let mut errors = Vec::new();
-        if tokio::time::timeout(grace, self.sessions_end()).await.is_err() {
-            for peer in self.hub.peers().values() {
-                let (done, _) = oneshot::channel();
-                let _ = peer.control.send(Control::Terminate { done });
-            }
-            if tokio::time::timeout(STORAGE_TIME, self.sessions_end()).await.is_err() {
-                errors.push(timed_out("operations of ended sessions did not end"));
-            }
-        }
-        let units = self.hub.units.iter().enumerate();
-        let flushes = units.map(|(index, unit)| async move {
-            match tokio::time::timeout(STORAGE_TIME, unit.backend.flush().wait()).await {
-                Ok(result) => result,
-                Err(_) => Err(timed_out(&format!("the flush of unit {index} did not end"))),
-            }
-        });
-        errors.extend(join_all(flushes).await.into_iter().filter_map(Result::err));
-        errors
-    }
-
-    async fn sessions_end(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+    pub async fn shutdown_within(self, grace: Duration) -> Vec<io::Error> {
+        let (done, stopped) = oneshot::channel();
+        self.hub.dispatch(0, Away::Stop { hub: Arc::clone(&self.hub), grace, done });
+        stopped.await.unwrap_or_else(|_| vec![io::Error::other("the server ended before it was flushed")])
     }
 }
 
-fn timed_out(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, what)
+impl<R: Runtime> Drop for Server<R> {
+    fn drop(&mut self) {
+        self.hub.runtime.abandon();
+    }
 }

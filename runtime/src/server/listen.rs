@@ -1,0 +1,77 @@
+//! Accepting connections.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::hub::{Alive, Hub};
+use super::job::Kind;
+use super::timeout::{unless, within};
+use crate::{Listener, Runtime, seed};
+
+/// Pause after an accept that failed for want of file descriptors or memory: trying at once would only burn the CPU.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Binds `count` sockets to one address, one a shard; the kernel spreads connections over them. Port 0 lets the system
+/// choose; all get the same port.
+///
+/// SO_REUSEADDR lets a server start again at once on the port that it had. Several sockets need SO_REUSEPORT, which
+/// would also let another server of the same user have the port: one without it asks for the address first, and is
+/// refused when somebody else has it.
+pub(super) fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<TcpListener>> {
+    let probe = bind_one(address, false)?;
+    if count == 1 {
+        return Ok(vec![probe]);
+    }
+    let address = probe.local_addr()?;
+    drop(probe);
+    (0..count).map(|_| bind_one(address, true)).collect()
+}
+
+fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+    socket.set_reuse_port(shared)?;
+    #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos")))))]
+    let _ = shared;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(socket.into())
+}
+
+/// Accepts until the server stops.
+pub(super) async fn run<R: Runtime>(hub: Arc<Hub<R>>, socket: TcpListener, alive: Alive) {
+    let listener = match R::Listener::new(socket) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a shard cannot listen"),
+    };
+    unless(hub.stopped(), async {
+        loop {
+            match listener.accept().await {
+                Ok(stream) => match seed() {
+                    Ok(seed) => {
+                        let (hub, alive) = (Arc::clone(&hub), alive.another());
+                        let connection = Kind::Connection { hub: Arc::clone(&hub), stream, seed, alive };
+                        hub.spawn(connection);
+                    }
+                    Err(error) => tracing::warn!(%error, "connection dropped"),
+                },
+                // That connection is gone; the next one is not.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "accepting a connection failed");
+                    within::<R, ()>(PAUSE, std::future::pending()).await;
+                }
+            }
+        }
+    })
+    .await
+    .unwrap_or(())
+}

@@ -1,0 +1,145 @@
+//! A TCP connection and the two halves of the core that belong to it.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Buf;
+use iscsicore::Limits;
+use iscsicore::link::{Receiver, Transmitter, Want};
+use socket2::{SockAddr, TcpKeepalive};
+
+use super::timeout;
+use crate::{Runtime, Stream};
+
+/// Slices handed to one gathered write.
+const SLICES: usize = 128;
+
+/// Bytes of the read buffer before a login is complete: one login request and the next header.
+const LOGIN_BUFFER: usize = 16 << 10;
+
+/// How long a peer may take to accept what was sent last.
+pub(super) const FLUSH_TIME: Duration = Duration::from_secs(5);
+
+/// How long a closed connection is drained, so that its last answer is not cut off by a reset.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+pub(super) struct Transport<R: Runtime> {
+    stream: R::Stream,
+    pub(super) rx: Receiver,
+    pub(super) tx: Transmitter,
+}
+
+/// A transport between two shards.
+pub(super) struct Parcel<R: Runtime> {
+    stream: <R::Stream as Stream>::Parcel,
+    rx: Receiver,
+    tx: Transmitter,
+}
+
+/// What one attempt to read brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Read {
+    /// Bytes for the receiver.
+    Some,
+    /// The session has to take PDUs first.
+    Full,
+    /// The peer will send no more.
+    End,
+}
+
+impl<R: Runtime> Transport<R> {
+    /// A connection that has just come in. No delay: answers are gathered before they are written. Keep-alive finds
+    /// peers whose host has gone.
+    pub(super) fn new(stream: R::Stream, limits: &Limits) -> io::Result<Self> {
+        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
+        #[cfg(target_os = "linux")]
+        let keepalive = keepalive.with_interval(Duration::from_secs(20)).with_retries(3);
+        stream.socket().set_tcp_nodelay(true)?;
+        stream.socket().set_tcp_keepalive(&keepalive)?;
+        let mut rx = Receiver::new(limits);
+        rx.set_read_buffer(limits.read_buffer.min(LOGIN_BUFFER));
+        Ok(Transport { stream, rx, tx: Transmitter::new() })
+    }
+
+    /// The peer's address.
+    pub(super) fn peer(&self) -> io::Result<SocketAddr> {
+        address(self.stream.socket().peer_addr()?)
+    }
+
+    /// Our address.
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        address(self.stream.socket().local_addr()?)
+    }
+
+    /// Leaves this shard, with all that has arrived already.
+    pub(super) fn detach(self) -> io::Result<Parcel<R>> {
+        let Transport { stream, rx, tx } = self;
+        Ok(Parcel { stream: stream.detach()?, rx, tx })
+    }
+
+    /// Arrives on this shard.
+    pub(super) fn attach(parcel: Parcel<R>) -> io::Result<Self> {
+        let Parcel { stream, rx, tx } = parcel;
+        Ok(Transport { stream: R::Stream::attach(stream)?, rx, tx })
+    }
+
+    /// Reads once, into the receiver.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Read>> {
+        let Want::Read { staging, .. } = self.rx.want() else { return Poll::Ready(Ok(Read::Full)) };
+        let len = ready!(self.stream.poll_read(cx, staging))?;
+        if len == 0 {
+            return Poll::Ready(Ok(Read::End));
+        }
+        let told = self.rx.advance(&[], len);
+        Poll::Ready(told.map(|()| Read::Some).map_err(io::Error::other))
+    }
+
+    /// Writes until nothing is left or the socket takes no more. Ready means that nothing is left.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tx.has_remaining() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.tx.chunks_vectored(&mut slices);
+            match ready!(self.stream.poll_write_vectored(cx, &slices[..count]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.tx.advance(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what is left, as far as the peer takes it in time, and closes.
+    pub(super) async fn finish(mut self) {
+        let written = timeout::within::<R, _>(FLUSH_TIME, poll_fn(|cx| self.poll_write(cx))).await;
+        if matches!(written, Some(Ok(()))) {
+            self.close().await;
+        }
+    }
+
+    /// Sends the end of the stream and takes what the peer still sends, for a bounded time: closing with bytes
+    /// unread would reset the connection, and the peer might lose the answer that was sent last.
+    pub(super) async fn close(self) {
+        let Transport { mut stream, rx, tx } = self;
+        // Nothing of it is needed any more, and the peer decides how long this takes.
+        drop((rx, tx));
+        if stream.socket().shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let drain = async {
+            // Not on the stack: that is part of the task's memory for all of its life.
+            let mut sink = vec![0; 4096];
+            let mut budget = 64usize;
+            while budget > 0 && matches!(poll_fn(|cx| stream.poll_read(cx, &mut sink)).await, Ok(n) if n > 0)
+            {
+                budget -= 1;
+            }
+        };
+        let _ = timeout::within::<R, _>(LINGER, drain).await;
+    }
+}
+
+fn address(of: SockAddr) -> io::Result<SocketAddr> {
+    of.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
