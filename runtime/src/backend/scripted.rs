@@ -123,7 +123,11 @@ impl Scripted {
             Fault::Fail(kind) => Reply::now(Err(kind.into())),
             Fault::Medium(offset) => Reply::now(Err(MediumError { offset }.into())),
             Fault::Delay(time) => Reply::later(async move {
-                let _ = IoReply::blocking(move || Ok(std::thread::sleep(time))).wait().await;
+                let sleep = move || {
+                    std::thread::sleep(time);
+                    Ok(())
+                };
+                let _ = IoReply::blocking(sleep).wait().await;
                 operation(&inner).wait().await
             }),
             Fault::Hold(gate) => Reply::later(async move {

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::platform::backend::{Gate, Kind, MemoryBackend};
 use iscsicore::wire::{
     Itt, TaskManagementFunction as Function, TaskManagementRequest, TaskManagementResult as Answer,
 };
-use iscsicore_tokio::backend::{Gate, Kind, MemoryBackend};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Session};
-use serving::{Serving, TARGET, WHILE};
+use crate::support::initiator::{Login, Session};
+use crate::support::serving::{Serving, TARGET, WHILE};
 
 const NOBODY: Itt = Itt::RESERVED;
 
@@ -51,7 +46,7 @@ fn abort_task_is_answered_when_the_write_has_ended() {
 fn an_aborted_command_of_many_steps_does_not_go_on() {
     let serving = Serving::new();
     let mut session = serving.login("steps");
-    let mut write_same = initiator::write16(0, 16_384);
+    let mut write_same = crate::support::initiator::write16(0, 16_384);
     write_same[0] = 0x93;
     let writes = || serving.disk.calls().iter().filter(|c| c.kind == Kind::Write).count();
     let whole = session.start_out(0, &write_same, &[7; 512]);
@@ -194,7 +189,7 @@ fn a_reset_whose_session_goes_away_still_tells_the_others() {
 fn a_reset_reaches_a_unit_by_every_lun_that_it_has() {
     const OTHER: &str = "iqn.2026-01.dev.iscsicore.test:other";
     let memory = MemoryBackend::new(1 << 20);
-    let disk = Arc::new(iscsicore_tokio::backend::Scripted::new(Arc::new(memory)));
+    let disk = Arc::new(crate::platform::backend::Scripted::new(Arc::new(memory)));
     let serving = Serving::with(|b| {
         let own = b.disk("own", Arc::new(MemoryBackend::new(1 << 20)));
         let shared = b.disk("shared", disk.clone());
@@ -204,7 +199,7 @@ fn a_reset_reaches_a_unit_by_every_lun_that_it_has() {
     let mut second = Session::login(serving.address, &Login::to(OTHER, "luns-2"));
     let gates = [Gate::new(), Gate::new()];
     for (gate, offset) in gates.iter().zip([0, 4096]) {
-        disk.next_at(Kind::Write, offset, iscsicore_tokio::backend::Fault::Hold(gate.clone()));
+        disk.next_at(Kind::Write, offset, crate::platform::backend::Fault::Hold(gate.clone()));
     }
     let mine = first.start_write(1, 0, &[1; 512]);
     let theirs = second.start_write(2, 8, &[1; 512]);
@@ -276,7 +271,7 @@ fn target_cold_reset_ends_every_session_even_under_load() {
 fn an_immediate_reset_waits_for_the_commands_before_it() {
     let serving = Serving::new();
     let mut session = serving.login("early");
-    let late = session.command(0, &initiator::read16(0, 1));
+    let late = session.command(0, &crate::support::initiator::read16(0, 1));
     let request = TaskManagementRequest {
         immediate: true,
         function: Function::AbortTaskSet,

@@ -5,17 +5,12 @@ use std::io::Write;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
+use crate::platform::backend::{Fault, Kind};
 use iscsicore::Limits;
 use iscsicore::wire::{Bhs, Itt, Opcode, TaskManagementFunction as Function};
-use iscsicore_tokio::backend::{Fault, Kind};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Session};
-use serving::{Bystander, Serving, TARGET};
+use crate::support::initiator::{Login, Session};
+use crate::support::serving::{Bystander, Serving, TARGET};
 
 /// A peer that asks for much and reads nothing: what waits for it is bounded (the memory is measured in
 /// `server_memory`), and it is no obstacle to others, to its own reinstatement, or to a stop of the server.
@@ -158,7 +153,7 @@ fn connections_that_go_at_any_moment_leave_nothing_behind() {
                 for round in 0..40u64 {
                     // Three threads share each of two names: they reinstate each other all the time.
                     let login = Login::to(TARGET, &format!("racer-{}", thread % 2));
-                    let mut raw = initiator::Raw::connect(address);
+                    let mut raw = crate::support::initiator::Raw::connect(address);
                     let (bhs, text) = login.request();
                     raw.send(bhs, text);
                     let answered = raw.receive_within(Duration::from_millis(20)).is_some();
@@ -172,7 +167,8 @@ fn connections_that_go_at_any_moment_leave_nothing_behind() {
                         command.0[19] = n;
                         command.0[22] = 2; // 512 bytes
                         command.0[27] = n + 1;
-                        command.0[32..48].copy_from_slice(&initiator::write16(10_000 + thread, 1));
+                        command.0[32..48]
+                            .copy_from_slice(&crate::support::initiator::write16(10_000 + thread, 1));
                         command.set_data_segment_len(512);
                         out.extend_from_slice(&command.0);
                         out.extend_from_slice(&[n; 512]);
@@ -212,7 +208,7 @@ fn a_fast_well_behaved_session_sees_its_data_under_attack() {
             let mut n = 0u32;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 n = n.wrapping_add(1);
-                let mut raw = initiator::Raw::connect(address);
+                let mut raw = crate::support::initiator::Raw::connect(address);
                 raw.send_bytes(&n.to_le_bytes().repeat(1 + n as usize % 40));
             }
         });

@@ -3,17 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::platform::backend::{Call, Kind, MemoryBackend};
 use iscsicore::DataList;
 use iscsicore::wire::{Lun, Residual, ScsiCommand};
-use iscsicore_tokio::backend::{Call, Kind, MemoryBackend};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Session, read16, write16};
-use serving::{Bystander, SIZE, Serving};
+use crate::support::initiator::{Login, Session, read16, write16};
+use crate::support::serving::{Bystander, SIZE, Serving};
 
 const PRIVATE: &str = "iqn.2026-01.dev.iscsicore.test:private";
 

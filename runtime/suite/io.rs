@@ -4,17 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::platform::backend::{Fault, Kind, MemoryBackend};
 use iscsicore::node::{IscsiName, LunMap, TargetConfig, UnitAccess};
 use iscsicore::wire::{Itt, LoginStatus, TaskManagementFunction, TaskManagementResult};
-use iscsicore_tokio::backend::{Fault, Kind, MemoryBackend};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Session};
-use serving::{SIZE, Serving, TARGET, WHILE};
+use crate::support::initiator::{Login, Session};
+use crate::support::serving::{SIZE, Serving, TARGET, WHILE};
 
 const OTHER: &str = "iqn.2026-01.dev.iscsicore.test:other";
 

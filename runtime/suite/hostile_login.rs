@@ -12,13 +12,8 @@ use iscsicore::node::{ChapAccount, ChapRules, Initiators, IscsiName, NodeLimits,
 use iscsicore::wire::text::{Pairs, TextWriter, encode_base64};
 use iscsicore::wire::{Bhs, LoginResponse, LoginStatus, Opcode, Stage};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Raw, Session};
-use serving::{Bystander, Serving, TARGET};
+use crate::support::initiator::{Login, Raw, Session};
+use crate::support::serving::{Bystander, Serving, TARGET};
 
 const CHAP_TARGET: &str = "iqn.2026-01.dev.iscsicore.test:chap";
 
@@ -395,7 +390,7 @@ fn sessions_are_bounded_and_those_of_one_initiator_too() {
 
 fn with_chap() -> Serving {
     Serving::with(|b| {
-        let unit = b.disk("chap", std::sync::Arc::new(iscsicore_tokio::backend::MemoryBackend::new(1 << 20)));
+        let unit = b.disk("chap", std::sync::Arc::new(crate::platform::backend::MemoryBackend::new(1 << 20)));
         let mut target = TargetConfig::new(IscsiName::parse(CHAP_TARGET).unwrap());
         target.luns.insert(0, unit, iscsicore::node::UnitAccess::ReadWrite).unwrap();
         let account = |name: &str| ChapAccount {

@@ -2,16 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::platform::backend::{Backend, Kind};
 use iscsicore::wire::{AsyncEvent, AsyncMessage, LoginStatus, Opcode, Tsih};
-use iscsicore_tokio::backend::{Backend, Kind};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Raw, Session};
-use serving::{Serving, TARGET, WHILE};
+use crate::support::initiator::{Login, Raw, Session};
+use crate::support::serving::{Serving, TARGET, WHILE};
 
 /// Sends a login and leaves its answer for later.
 fn start_login(serving: &Serving, login: &Login) -> Raw {
@@ -297,7 +292,7 @@ fn shutdown_waits_for_the_storage_and_flushes_after_it() {
 #[test]
 fn shutdown_reports_a_flush_that_fails() {
     let mut serving = Serving::new();
-    serving.disk.next(Kind::Flush, iscsicore_tokio::backend::Fault::Fail(std::io::ErrorKind::StorageFull));
+    serving.disk.next(Kind::Flush, crate::platform::backend::Fault::Fail(std::io::ErrorKind::StorageFull));
     let errors = serving.shutdown(Duration::ZERO);
     assert_eq!(
         errors.iter().map(std::io::Error::kind).collect::<Vec<_>>(),
@@ -308,24 +303,24 @@ fn shutdown_reports_a_flush_that_fails() {
 /// A back end that panics takes its session down, and that session alone; its name can log in again.
 #[test]
 fn a_panic_ends_one_session_and_gives_its_place_up() {
-    struct Panics(iscsicore_tokio::backend::MemoryBackend);
+    struct Panics(crate::platform::backend::MemoryBackend);
     impl Backend for Panics {
         fn size(&self) -> u64 {
             self.0.size()
         }
-        fn read(&self, _: u64, _: usize) -> iscsicore_tokio::backend::IoReply<iscsicore::DataList> {
+        fn read(&self, _: u64, _: usize) -> crate::platform::backend::IoReply<iscsicore::DataList> {
             panic!("a defect, on purpose")
         }
-        fn write(&self, o: u64, d: iscsicore::DataList, f: bool) -> iscsicore_tokio::backend::IoReply<()> {
+        fn write(&self, o: u64, d: iscsicore::DataList, f: bool) -> crate::platform::backend::IoReply<()> {
             self.0.write(o, d, f)
         }
-        fn flush(&self) -> iscsicore_tokio::backend::IoReply<()> {
+        fn flush(&self) -> crate::platform::backend::IoReply<()> {
             self.0.flush()
         }
     }
     const OTHER: &str = "iqn.2026-01.dev.iscsicore.test:panics";
     let serving = Serving::with(|b| {
-        let memory = iscsicore_tokio::backend::MemoryBackend::new(1 << 20);
+        let memory = crate::platform::backend::MemoryBackend::new(1 << 20);
         let unit = b.disk("panics", std::sync::Arc::new(Panics(memory)));
         b.target(OTHER, &[unit]).unwrap();
     });

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::platform::Builder;
+use crate::platform::Server;
+use crate::platform::backend::{Backend, Fault, Gate, Kind, MemoryBackend, Scripted};
 use iscsicore::login::Offer;
 use iscsicore::node::{IscsiName, TargetConfig, UnitAccess};
-use iscsicore_tokio::Server;
-use iscsicore_tokio::backend::{Backend, Fault, Gate, Kind, MemoryBackend, Scripted};
-use iscsicore_tokio::server::Builder;
 use tokio::runtime::Runtime;
 
 use super::initiator::{Login, Session};

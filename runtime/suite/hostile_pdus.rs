@@ -5,21 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::platform::backend::{Kind, MemoryBackend};
 use iscsicore::link::Pdu;
 use iscsicore::wire::{
     Bhs, CmdSn, DataOut, DataSn, Itt, Lun, Opcode, R2t, RejectReason, ScsiCommand, StatSn,
     TaskManagementFunction as Function, TaskManagementResult as Answer, Ttt,
 };
 use iscsicore::{DataList, Limits};
-use iscsicore_tokio::backend::{Kind, MemoryBackend};
 
-#[path = "support/initiator.rs"]
-mod initiator;
-#[path = "support/serving.rs"]
-mod serving;
-
-use initiator::{Login, Session, read16, write16};
-use serving::{Bystander, Serving, TARGET, WHILE};
+use crate::support::initiator::{Login, Session, read16, write16};
+use crate::support::serving::{Bystander, Serving, TARGET, WHILE};
 
 fn reason(pdu: &Pdu) -> RejectReason {
     iscsicore::wire::Reject::parse(&pdu.bhs).unwrap().reason

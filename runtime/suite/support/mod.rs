@@ -1,0 +1,4 @@
+//! What the suite needs.
+
+pub(crate) mod initiator;
+pub(crate) mod serving;
