@@ -29,14 +29,15 @@ const PIECES: usize = 32;
 /// A stream of bytes: the pieces of `queue`, then `staging[head..filled]`.
 ///
 /// `staging` is initialised to its whole length, since the core has no unsafe code; the bytes from `filled` on are
-/// what the next read may fill. Payload is split off its front, so it shrinks until it is renewed.
+/// what the next read may fill. Payload is split off its front, so it shrinks until it is renewed. Nobody else can
+/// write to what is left of it, whoever holds the payload before it.
 pub(super) struct Input {
     queue: VecDeque<Bytes>,
     queued: usize,
     staging: BytesMut,
     head: usize,
     filled: usize,
-    /// Length of the allocation that `staging` is the rest of.
+    /// Length of the allocation that `staging` is the rest of; of one that was lent, the size that was asked for.
     block: usize,
     /// Bytes at the front that [`Input::gather`] promised one buffer; 0 when there is no promise.
     gathering: usize,
@@ -178,6 +179,7 @@ impl Input {
         if self.queue.is_empty() && self.len() < self.gathering {
             // A segment is being put together: its bytes join it now, rather than all pieces being held until
             // the last one is there.
+            self.make_room();
             let n = bytes.len().min(self.gathering - self.len());
             self.append_copy(&bytes[..n]);
             bytes.advance(n);
@@ -219,54 +221,106 @@ impl Input {
         self.filled += len;
     }
 
-    /// Renews a buffer that is nearly used up, when little has to be moved for it.
+    /// Renews the buffer when the next read needs that.
     pub(super) fn make_room(&mut self) {
-        if self.room() < SMALLEST_READ && self.gathering == 0 && self.len() <= SMALLEST_READ / 2 {
-            self.flatten(self.read_buffer);
+        if let Some(least) = self.least() {
+            let size = self.read_buffer.max(least);
+            if !self.reclaim(size) {
+                self.move_to(BytesMut::zeroed(size));
+            }
         }
+    }
+
+    /// The least size of the buffer to be lent, when the next read needs one. A buffer of the receiver's own that
+    /// nobody holds a slice of is renewed here.
+    pub(super) fn needs(&mut self) -> Option<usize> {
+        let least = self.least()?;
+        (!self.reclaim(self.read_buffer.max(least))).then_some(least)
+    }
+
+    /// The least length of a buffer to go on with, where the one that there is does not do: it is nearly used up
+    /// and little has to be moved, or the segment under way does not fit.
+    fn least(&self) -> Option<usize> {
+        if self.gathering > 0 {
+            let fits = self.staging.len() - self.head >= self.gathering;
+            return (!fits && self.queue.is_empty()).then_some(self.gathering + LOOKAHEAD);
+        }
+        let used_up = self.room() < SMALLEST_READ && self.len() <= SMALLEST_READ / 2;
+        used_up.then(|| self.len() + SMALLEST_READ)
+    }
+
+    /// Goes on with `buffer`, and gives back the one that it replaces; or gives back `buffer`, where none is needed
+    /// or this one is too small.
+    pub(super) fn lend(&mut self, buffer: BytesMut) -> Option<BytesMut> {
+        let other = match self.least() {
+            Some(least) if buffer.len() >= least => self.move_to(buffer),
+            _ => buffer,
+        };
+        (other.capacity() > 0).then_some(other)
+    }
+
+    /// Gives up the buffer when nothing is in it and nothing is to come into this one.
+    pub(super) fn release(&mut self) -> Option<BytesMut> {
+        if self.len() > 0 || self.gathering > 0 || self.staging.capacity() == 0 {
+            return None;
+        }
+        let suits = self.suits(self.read_buffer);
+        let buffer = core::mem::take(&mut self.staging);
+        (self.head, self.filled, self.block) = (0, 0, 0);
+        suits.then_some(buffer)
     }
 
     /// Makes sure that the first `len` bytes will lie in one buffer when they have all arrived.
     ///
     /// A segment that reaches beyond the end of the buffer has part of it here already, and `Pdu::data` is one slice.
-    /// So it gets a buffer that it fits into, and the part that is here is copied there, once; what is still to
-    /// come is read to its final place.
+    /// So it gets a buffer that it fits into, before the next read, and the part that is here is copied there, once;
+    /// what is still to come is read to its final place.
     pub(super) fn gather(&mut self, len: usize) {
-        let fits = if self.queue.is_empty() {
-            self.staging.len() - self.head >= len
-        } else {
-            self.head == self.filled && self.staging.len() >= len
-        };
-        if !fits {
-            self.flatten(self.read_buffer.max(len + LOOKAHEAD));
-        } else if !self.queue.is_empty() {
+        self.gathering = len;
+        if self.queue.is_empty() {
+            return;
+        }
+        if self.head == self.filled && self.staging.len() >= len {
             self.rewind();
             while let Some(piece) = self.queue.pop_front() {
                 self.append_copy(&piece);
             }
             self.queued = 0;
+        } else {
+            self.move_to(BytesMut::zeroed(self.read_buffer.max(len + LOOKAHEAD)));
         }
-        self.gathering = len;
     }
 
-    /// Moves all that waits to the front of a buffer of `size` bytes: the old one when nobody holds a slice of it
-    /// any more and its size suits, else a new one.
-    fn flatten(&mut self, size: usize) {
+    /// Whether the allocation is worth keeping where `size` bytes are needed.
+    fn suits(&self, size: usize) -> bool {
+        self.block >= size && self.block <= 2 * size
+    }
+
+    /// Moves all that waits to the front of the buffer that there is, when nobody holds a slice of it any more and its
+    /// size suits; it has `size` bytes then. Else the rest of the buffer is given up: it was to be renewed.
+    fn reclaim(&mut self, size: usize) -> bool {
+        if !self.queue.is_empty() || !self.suits(size) {
+            return false;
+        }
         self.staging.truncate(self.filled);
         self.staging.advance(self.head);
         (self.head, self.filled) = (0, self.staging.len());
-        let suits = self.block >= size && self.block <= 2 * size;
-        if self.queue.is_empty() && suits && self.staging.try_reclaim(size - self.filled) {
+        let done = self.staging.try_reclaim(size - self.filled);
+        if done {
             self.staging.resize(size, 0);
-            return;
         }
-        let mut fresh = BytesMut::zeroed(size);
+        done
+    }
+
+    /// Moves all that waits to the front of `fresh`, and gives back the rest of the buffer before.
+    fn move_to(&mut self, mut fresh: BytesMut) -> BytesMut {
         let len = self.len();
         self.copy_front(0, &mut fresh[..len]);
         self.queue.clear();
         self.queued = 0;
-        self.replace(fresh);
+        let old = self.replace(fresh);
         self.filled = len;
+        old
     }
 
     /// Turns what is staged into a piece of the queue, without copying it.
@@ -280,13 +334,14 @@ impl Input {
         }
     }
 
-    fn replace(&mut self, fresh: BytesMut) {
-        self.block = fresh.len();
-        (self.staging, self.head, self.filled) = (fresh, 0, 0);
+    fn replace(&mut self, fresh: BytesMut) -> BytesMut {
+        self.block = fresh.len().max(self.read_buffer);
+        (self.head, self.filled) = (0, 0);
         #[cfg(test)]
         {
             self.allocations += 1;
         }
+        core::mem::replace(&mut self.staging, fresh)
     }
 
     /// Starts again at the front of the buffer when all of it was taken.

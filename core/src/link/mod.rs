@@ -30,6 +30,7 @@
 
 mod digest;
 mod input;
+mod pool;
 mod receiver;
 mod transmitter;
 
@@ -38,6 +39,7 @@ mod tests;
 
 use core::fmt;
 
+pub use pool::BufferPool;
 pub use receiver::{Pdu, Placement, Receiver, SegmentDigest, Slot, Want};
 pub use transmitter::Transmitter;
 

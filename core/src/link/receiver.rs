@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::digest::{self, DIGEST_LEN};
 use super::input::Input;
@@ -83,6 +83,10 @@ pub enum Want<'a> {
 /// Beyond slices that were handed out it holds one buffer, of `Limits::read_buffer` bytes or a little more than the
 /// largest data segment, whichever is larger, and what was pushed. Payload of more than 512 bytes is handed out as a
 /// slice, which keeps the buffer around it alive until it is dropped.
+///
+/// The buffer need not be its own: [`needs_buffer`](Self::needs_buffer), [`lend`](Self::lend) and
+/// [`release`](Self::release) let connections share the few that are in use at one time (see
+/// [`BufferPool`](super::BufferPool)). Where nobody lends one, [`want`](Self::want) allocates it.
 ///
 /// Errors are final: the same one is returned from then on.
 pub struct Receiver {
@@ -213,6 +217,29 @@ impl Receiver {
     /// buffer on. A connection whose peer nobody knows yet may have a small one.
     pub fn set_read_buffer(&mut self, bytes: usize) {
         self.input.set_read_buffer(bytes);
+    }
+
+    /// Whether the next [`want`](Self::want) would allocate a read buffer, and if so how long one that is lent has to
+    /// be at least. A buffer that is here and of which nobody holds a slice is made ready again instead.
+    pub fn needs_buffer(&mut self) -> Option<usize> {
+        if self.failed.is_some() || self.is_ready() { None } else { self.input.needs() }
+    }
+
+    /// Lends a buffer to read into; its length counts, not its capacity. The one in use so far comes back, if there
+    /// is one: it is used up, and slices of it may still be held. `buffer` itself comes back when none
+    /// [is needed](Self::needs_buffer), or when it is too short.
+    pub fn lend(&mut self, buffer: BytesMut) -> Option<BytesMut> {
+        if self.failed.is_some() || self.is_ready() { Some(buffer) } else { self.input.lend(buffer) }
+    }
+
+    /// Takes back the read buffer, when nothing that has arrived lies in it and no segment under way needs it: so
+    /// after a read that found nothing. What comes back is the part that was not handed out as payload. It can be
+    /// written to, or lent again, whether or not slices of the other part are still held.
+    ///
+    /// A buffer that does not suit the size set ([`set_read_buffer`](Self::set_read_buffer)) is dropped: one that is
+    /// smaller, or that a very long segment needed.
+    pub fn release(&mut self) -> Option<BytesMut> {
+        self.input.release()
     }
 
     /// Bytes that arrived and belong to no PDU taken yet. When the peer closes the connection and this is not 0,

@@ -58,7 +58,7 @@ impl<R: Runtime> Link<R> {
         peer: SocketAddr,
         limits: &Limits,
     ) -> Self {
-        transport.rx.set_read_buffer(limits.read_buffer);
+        transport.share_buffers(limits.read_buffer);
         Link { id, cid, transport, peer, ended: false, closing: None, held: None }
     }
 }

@@ -1,5 +1,6 @@
 //! A TCP connection and the two halves of the core that belong to it.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use iscsicore::Limits;
-use iscsicore::link::{Receiver, Transmitter, Want};
+use iscsicore::link::{BufferPool, Receiver, Transmitter, Want};
 use socket2::{SockAddr, TcpKeepalive};
 
 use super::timeout;
@@ -20,6 +21,13 @@ const SLICES: usize = 128;
 /// Bytes of the read buffer before a login is complete: one login request and the next header.
 const LOGIN_BUFFER: usize = 16 << 10;
 
+/// Read buffers that a thread keeps for its sessions.
+const KEPT_BUFFERS: usize = 8;
+
+thread_local! {
+    static POOL: RefCell<(usize, BufferPool)> = RefCell::new((0, BufferPool::new(0, 0)));
+}
+
 /// How long a peer may take to accept what was sent last.
 pub(super) const FLUSH_TIME: Duration = Duration::from_secs(5);
 
@@ -30,6 +38,8 @@ pub(super) struct Transport<R: Runtime> {
     stream: R::Stream,
     pub(super) rx: Receiver,
     pub(super) tx: Transmitter,
+    /// The size of the buffers that it shares with others of this thread; none during login.
+    shared_buffers: Option<usize>,
 }
 
 /// A transport between two shards.
@@ -61,7 +71,7 @@ impl<R: Runtime> Transport<R> {
         stream.socket().set_tcp_keepalive(&keepalive)?;
         let mut rx = Receiver::new(limits);
         rx.set_read_buffer(limits.read_buffer.min(LOGIN_BUFFER));
-        Ok(Transport { stream, rx, tx: Transmitter::new() })
+        Ok(Transport { stream, rx, tx: Transmitter::new(), shared_buffers: None })
     }
 
     /// The peer's address.
@@ -76,25 +86,47 @@ impl<R: Runtime> Transport<R> {
 
     /// Leaves this shard, with all that has arrived already.
     pub(super) fn detach(self) -> io::Result<Parcel<R>> {
-        let Transport { stream, rx, tx } = self;
+        let Transport { stream, rx, tx, .. } = self;
         Ok(Parcel { stream: stream.detach()?, rx, tx })
     }
 
     /// Arrives on this shard.
     pub(super) fn attach(parcel: Parcel<R>) -> io::Result<Self> {
         let Parcel { stream, rx, tx } = parcel;
-        Ok(Transport { stream: R::Stream::attach(stream)?, rx, tx })
+        Ok(Transport { stream: R::Stream::attach(stream)?, rx, tx, shared_buffers: None })
     }
 
     /// Reads once, into the receiver.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Read>> {
+        self.with_pool(BufferPool::lend);
         let Want::Read { staging, .. } = self.rx.want() else { return Poll::Ready(Ok(Read::Full)) };
-        let len = ready!(self.stream.poll_read(cx, staging))?;
+        let Poll::Ready(len) = self.stream.poll_read(cx, staging) else {
+            self.with_pool(BufferPool::take_back);
+            return Poll::Pending;
+        };
+        let len = len?;
         if len == 0 {
             return Poll::Ready(Ok(Read::End));
         }
         let told = self.rx.advance(&[], len);
         Poll::Ready(told.map(|()| Read::Some).map_err(io::Error::other))
+    }
+
+    /// Lends the receiver one of this thread's buffers, or takes it back. A login has a small buffer of its own.
+    fn with_pool(&mut self, action: fn(&mut BufferPool, &mut Receiver)) {
+        let Some(size) = self.shared_buffers else { return };
+        POOL.with_borrow_mut(|pool| {
+            if pool.0 != size {
+                *pool = (size, BufferPool::new(size, KEPT_BUFFERS));
+            }
+            action(&mut pool.1, &mut self.rx);
+        });
+    }
+
+    /// Reads from now on as a session does: into the buffers of `size` bytes that all sessions of this thread share.
+    pub(super) fn share_buffers(&mut self, size: usize) {
+        self.rx.set_read_buffer(size);
+        self.shared_buffers = Some(size);
     }
 
     /// Writes until nothing is left or the socket takes no more. Ready means that nothing is left.
@@ -121,7 +153,7 @@ impl<R: Runtime> Transport<R> {
     /// Sends the end of the stream and takes what the peer still sends, for a bounded time: closing with bytes
     /// unread would reset the connection, and the peer might lose the answer that was sent last.
     pub(super) async fn close(self) {
-        let Transport { mut stream, rx, tx } = self;
+        let Transport { mut stream, rx, tx, .. } = self;
         // Nothing of it is needed any more, and the peer decides how long this takes.
         drop((rx, tx));
         if stream.socket().shutdown(Shutdown::Write).is_err() {
