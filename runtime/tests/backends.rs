@@ -3,8 +3,10 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use iscsicore::DataList;
 use iscsicore::disk::Allocation;
-use iscsicore_runtime::backend::{Backend, MemoryBackend, Reply, Zeroes};
+use iscsicore_runtime::backend::{Backend, IoReply, MemoryBackend, Reply, Zeroes};
 
 #[path = "support/extents.rs"]
 mod extents;
@@ -207,6 +209,143 @@ fn memory_does_not_tear_within_64_kib() {
     });
 }
 
+/// What was read is the disk's own memory, in few slices, written or not.
+#[test]
+fn memory_reads_without_a_copy_and_in_few_slices() {
+    let disk = MemoryBackend::new(8 << 20);
+    now(disk.write(0, filled(1, 1 << 20), false));
+    let (first, again) = (now(disk.read(512, 256 << 10)), now(disk.read(512, 256 << 10)));
+    assert!(first.chunks().zip(again.chunks()).all(|(a, b)| a.as_ptr() == b.as_ptr()));
+    let slices = |offset, len: usize| {
+        let data = now(disk.read(offset, len));
+        assert_eq!(data.len(), len);
+        data.chunks().count()
+    };
+    assert_eq!(slices(4096, 4096), 1);
+    assert!(slices(256 << 10, 256 << 10) <= 8, "a read of 256 KiB");
+    assert!(slices(2 << 20, 1 << 20) <= 16, "a hole of 1 MiB");
+    assert!(slices((1 << 20) - 512, (1 << 20) + 512) <= 17, "some data and a hole");
+}
+
+/// Whoever holds what was read sees it as it was, whatever becomes of the disk.
+#[test]
+fn memory_leaves_what_was_read_to_its_readers() {
+    const LEN: usize = 192 << 10;
+    type Change = fn(&MemoryBackend);
+    let changes: [(&str, Change); 6] = [
+        ("a small write", |disk| now(disk.write(70_144, filled(9, 512), false))),
+        ("a write of all", |disk| now(disk.write(0, filled(9, LEN), false))),
+        ("a write beside it", |disk| now(disk.write(512, filled(9, 1024), false))),
+        ("unmapping all", |disk| now(disk.unmap(0, LEN as u64))),
+        ("unmapping a part", |disk| now(disk.unmap(1536, 100 << 10))),
+        ("zeroing", |disk| now(disk.write_zeroes(2048, 65 << 10, Zeroes::KeepAllocated))),
+    ];
+    for (name, change) in changes {
+        let disk = MemoryBackend::new(LEN as u64);
+        now(disk.write(0, filled(3, LEN / 2), false)); // what follows is a hole
+        let held = now(disk.read(1536, LEN - 1536));
+        let want = held.to_bytes().to_vec();
+        assert!(
+            want[..LEN / 2 - 1536].iter().all(|b| *b == 3) && want[LEN / 2 - 1536..].iter().all(|b| *b == 0)
+        );
+        for _ in 0..3 {
+            change(&disk);
+            now(disk.write(80 << 10, filled(4, 64 << 10), false));
+            assert!(held.to_bytes() == want, "{name}");
+        }
+        drop(disk);
+        assert!(held.to_bytes() == want, "{name}, and the end of the disk");
+    }
+}
+
+/// As `random_operations_do_what_they_do_to_an_array`, while many reads of all ages are held; and the memory
+/// that is counted is that of the 64 KiB which were written since they were last unmapped.
+#[test]
+fn memory_with_readers_does_what_an_array_does() {
+    const CHUNK: u64 = 64 << 10;
+    for seed in 0..8 {
+        let size = 5 * CHUNK + 512 * seed;
+        let disk = MemoryBackend::new(size);
+        let (mut model, mut written) = (vec![0u8; size as usize], [false; 6]);
+        let mut held: Vec<(DataList, Vec<u8>)> = Vec::new();
+        let mut random = Random(seed);
+        for step in 0..600 {
+            let offset = random.below(size / BLOCK) * BLOCK;
+            let most = if random.below(3) == 0 { 3 * CHUNK } else { 8 << 10 };
+            let end = (offset + (1 + random.below(most / BLOCK)) * BLOCK).min(size);
+            let (range, len) = (offset as usize..end as usize, end - offset);
+            let chunks = (offset / CHUNK) as usize..end.div_ceil(CHUNK) as usize;
+            match random.below(8) {
+                0..3 => {
+                    let data: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();
+                    model[range].copy_from_slice(&data);
+                    written[chunks].fill(true);
+                    now(disk.write(offset, data.chunks(4000).map(Bytes::copy_from_slice).collect(), false));
+                }
+                3 => {
+                    now(disk.unmap(offset, len));
+                    model[range].fill(0);
+                    for chunk in chunks {
+                        let (from, to) = (chunk as u64 * CHUNK, ((chunk as u64 + 1) * CHUNK).min(size));
+                        written[chunk] &= offset > from || end < to;
+                    }
+                }
+                4 if held.len() > 4 => {
+                    let (data, want) = held.swap_remove(random.below(held.len() as u64) as usize);
+                    assert!(data.to_bytes() == want, "seed {seed}, step {step}: a reader sees a change");
+                }
+                _ => {
+                    let data = now(disk.read(offset, len as usize));
+                    assert!(data.to_bytes() == model[range.clone()], "seed {seed}, step {step}");
+                    held.push((data, model[range].to_vec()));
+                }
+            }
+            let count = written.iter().filter(|written| **written).count() as u64;
+            assert_eq!(disk.allocated(), count * CHUNK, "seed {seed}, step {step}");
+        }
+        assert!(held.iter().all(|(data, want)| data.to_bytes() == want), "seed {seed}: at the end");
+    }
+}
+
+/// Threads that write blocks of their own, which lie between those of the others: each reads what it wrote last,
+/// what it holds never changes, and a block of another is never seen half written.
+#[test]
+fn memory_serves_threads_that_hold_what_they_read() {
+    const THREADS: u64 = 4;
+    const BLOCKS: u64 = 160; // of 512 bytes, in two chunks
+    let disk = MemoryBackend::new(BLOCKS * BLOCK);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let disk = &disk;
+            scope.spawn(move || {
+                let mut random = Random(thread);
+                let mut model = [0u8; (BLOCKS / THREADS) as usize];
+                let mut held = std::collections::VecDeque::new();
+                for step in 0..6000u32 {
+                    let own = random.below(BLOCKS / THREADS);
+                    let offset = (own * THREADS + thread) * BLOCK;
+                    if step % 2 == 0 {
+                        model[own as usize] = random.below(256) as u8;
+                        now(disk.write(offset, filled(model[own as usize], BLOCK as usize), false));
+                    }
+                    let data = now(disk.read(offset, BLOCK as usize));
+                    held.push_back((data, model[own as usize]));
+                    if held.len() > 20 {
+                        let (data, want) = held.pop_front().unwrap();
+                        assert_eq!(
+                            data.to_bytes(),
+                            vec![want; BLOCK as usize],
+                            "thread {thread}, step {step}"
+                        );
+                    }
+                    let other = now(disk.read(random.below(BLOCKS) * BLOCK, BLOCK as usize)).to_bytes();
+                    assert!(other.iter().all(|b| *b == other[0]), "thread {thread}, step {step}: torn");
+                }
+            });
+        }
+    });
+}
+
 /// A write that nobody waits for any more must not keep its place in the queue for ever.
 #[tokio::test]
 async fn a_dropped_operation_leaves_the_disk_usable() {
@@ -222,4 +361,10 @@ async fn a_dropped_operation_leaves_the_disk_usable() {
         subject.disk.flush().wait().await.unwrap();
         assert_eq!(read(&subject.disk, 8192, 4096).await, [7; 4096], "{}", subject.name);
     }
+}
+
+/// The answer of a back end that answers at once, and without an error.
+fn now<T>(reply: IoReply<T>) -> T {
+    let Reply::Now(Ok(answer)) = reply else { panic!("neither there nor good") };
+    answer
 }

@@ -10,68 +10,38 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
-/// Memory for `len` bytes, filled from the front.
+/// Memory for a read.
 pub(super) enum Buffer {
-    Carved { bytes: BytesMut, len: usize },
-    Own { vec: Recycled, filled: usize, len: usize },
+    Carved(BytesMut),
+    Own { vec: Recycled, len: usize },
 }
 
 impl Buffer {
-    /// An empty buffer with room for `len` bytes.
+    /// Room for `len` bytes.
     pub(super) fn new(len: usize) -> Self {
-        if len <= CARVE_MAX {
-            return Buffer::Carved { bytes: BLOCK.with(|block| carve(&mut block.borrow_mut(), len)), len };
+        if len > CARVE_MAX {
+            return Buffer::Own { vec: Recycled::new(len), len };
         }
-        Buffer::Own { vec: Recycled::new(len), filled: 0, len }
+        let mut bytes = BLOCK.with(|block| carve(&mut block.borrow_mut(), len));
+        bytes.resize(len, 0);
+        Buffer::Carved(bytes)
     }
 
-    /// Appends `bytes`, as far as there is room.
-    pub(super) fn put(&mut self, bytes: &[u8]) {
-        match self {
-            Buffer::Carved { bytes: to, len } => {
-                to.extend_from_slice(&bytes[..bytes.len().min(*len - to.len())])
-            }
-            Buffer::Own { vec, filled, len } => {
-                let take = bytes.len().min(*len - *filled);
-                vec.0[*filled..*filled + take].copy_from_slice(&bytes[..take]);
-                *filled += take;
-            }
-        }
-    }
-
-    /// Appends `count` zero bytes, as far as there is room.
-    pub(super) fn put_zeroes(&mut self, count: usize) {
-        match self {
-            Buffer::Carved { bytes, len } => bytes.resize(bytes.len() + count.min(*len - bytes.len()), 0),
-            Buffer::Own { vec, filled, len } => {
-                let take = count.min(*len - *filled);
-                vec.0[*filled..*filled + take].fill(0);
-                *filled += take;
-            }
-        }
-    }
-
-    /// All of the room as one slice that is to be overwritten; what it holds before is unspecified.
+    /// All of the room, to be overwritten; what it holds before is unspecified.
     pub(super) fn room(&mut self) -> &mut [u8] {
         match self {
-            Buffer::Carved { bytes, len } => {
-                bytes.resize(*len, 0);
-                bytes
-            }
-            Buffer::Own { vec, filled, len } => {
-                *filled = *len;
-                &mut vec.0[..*len]
-            }
+            Buffer::Carved(bytes) => bytes,
+            Buffer::Own { vec, len } => &mut vec.0[..*len],
         }
     }
 
-    /// What was put in.
+    /// What is in the room.
     pub(super) fn freeze(self) -> Bytes {
         match self {
-            Buffer::Carved { bytes, .. } => bytes.freeze(),
-            Buffer::Own { vec, filled, .. } => {
+            Buffer::Carved(bytes) => bytes.freeze(),
+            Buffer::Own { vec, len } => {
                 let mut bytes = Bytes::from_owner(vec);
-                bytes.truncate(filled);
+                bytes.truncate(len);
                 bytes
             }
         }
@@ -152,12 +122,8 @@ mod tests {
         for round in 0..40u8 {
             for len in lens {
                 let mut buffer = Buffer::new(len);
-                if round % 2 == 0 {
-                    buffer.put(&vec![round; len / 2]);
-                    buffer.put_zeroes(len); // cut to the room
-                } else {
-                    buffer.room().fill(round);
-                }
+                assert_eq!(buffer.room().len(), len);
+                buffer.room().fill(round);
                 let bytes = buffer.freeze();
                 assert_eq!(bytes.len(), len);
                 if round < 6 {
@@ -166,9 +132,7 @@ mod tests {
             }
         }
         for (round, bytes) in kept {
-            let half = if round % 2 == 0 { bytes.len() / 2 } else { bytes.len() };
-            assert!(bytes[..half].iter().all(|b| *b == round), "round {round}, {} bytes", bytes.len());
-            assert!(bytes[half..].iter().all(|b| *b == 0), "round {round}, {} bytes", bytes.len());
+            assert!(bytes.iter().all(|b| *b == round), "round {round}, {} bytes", bytes.len());
         }
         assert!(KEPT.load(Ordering::Relaxed) <= KEPT_MAX);
     }
