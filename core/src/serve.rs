@@ -4,7 +4,7 @@
 //! Hand every [`Event`] to [`Service::handle`]. It answers by itself what needs no storage, and returns a [`Work`]
 //! for what does; carry that out and hand the outcome to [`Service::finish`], which may ask for more.
 
-use std::collections::BTreeSet;
+mod itl_nexus;
 
 use crate::disk::{
     self, AttachReason, LogicalUnit, NexusAccess, NexusId, Op, Outcome, Reply, Request, Resume, Step,
@@ -17,10 +17,22 @@ use crate::target::{Command, Event, Target};
 use crate::wire::Lun;
 use crate::{DataList, Misuse};
 
+pub use itl_nexus::ItlNexus;
+
 /// Where the logical units of a server are, and how one call at a time gets at one of them.
 pub trait Units {
     /// Calls `f` with the unit of that id; `None` when there is none.
     fn with_unit<R>(&self, unit: UnitId, f: impl FnOnce(&mut LogicalUnit) -> R) -> Option<R>;
+
+    /// What [`LogicalUnit::changes`] of that unit is, without waiting for it; `None` if that cannot be told. With it
+    /// most commands are decided by [views](crate::disk::View) and do not come to [`with_unit`](Self::with_unit).
+    ///
+    /// Whoever tells it promises this: once a call of `with_unit` that changed the unit has returned, its number or a
+    /// later one is told to everybody who can know that it has. An id must not come to mean another unit.
+    #[inline]
+    fn version(&self, _unit: UnitId) -> Option<u64> {
+        None
+    }
 }
 
 /// What is to be done on the storage of a logical unit.
@@ -39,7 +51,8 @@ pub struct Work {
 #[derive(Debug)]
 pub struct Ticket {
     task: TaskId,
-    unit: UnitId,
+    /// Where its LUN stands in the service.
+    place: usize,
     step: disk::Task,
 }
 
@@ -66,23 +79,22 @@ pub enum Handled {
 pub struct Service {
     nexus: NexusId,
     luns: LunMap,
+    /// The LUNs' numbers, ascending, and the ways to their units. A *place* is an index into it.
+    places: Vec<(u16, ItlNexus)>,
     /// Commands that wait for payload, by the index of their task.
-    waiting: Vec<Option<(TaskId, UnitId, disk::Task)>>,
+    waiting: Vec<Option<Ticket>>,
     /// Commands that were aborted while storage had them, by the index of their task. Marks of tasks that have ended
     /// stay until the index is used again; the generation in the id keeps them from meaning another task.
     aborted: Vec<Option<TaskId>>,
-    /// Whether a unit stands behind several LUNs, so that what may be done to it depends on the LUN.
-    mixed: bool,
 }
 
-/// Makes the nexus of a session known to the units that it sees, with what it may do to each, and with the name of the
-/// target port that it comes through (RFC 7143 section 4.4.2).
+/// Makes the nexus of a session known to the units that it sees, with the name of the target port that it comes
+/// through (RFC 7143 section 4.4.2). What it may do to them is a matter of the LUN that each command comes by.
 pub fn attach(units: &impl Units, luns: &LunMap, nexus: NexusId, reason: AttachReason, target: &Target) {
     let port = port_of(target);
     for (_, mapped) in luns.iter() {
         units.with_unit(mapped.unit, |unit| {
             unit.attach(nexus, reason);
-            unit.set_access(nexus, access(mapped));
             if let Some(port) = &port {
                 unit.set_port(nexus, port.clone());
             }
@@ -114,9 +126,9 @@ fn access(mapped: MappedUnit) -> NexusAccess {
 impl Service {
     /// Serves the units that `luns` maps, to the initiator that `nexus` names.
     pub fn new(nexus: NexusId, luns: LunMap) -> Self {
-        let units: BTreeSet<UnitId> = luns.iter().map(|(_, mapped)| mapped.unit).collect();
-        let mixed = units.len() < luns.len();
-        Service { nexus, luns, waiting: Vec::new(), aborted: Vec::new(), mixed }
+        let place = |(lun, mapped): (Lun, _)| Some((lun.number()?, ItlNexus::new(nexus, mapped)));
+        let places = luns.iter().filter_map(place).collect();
+        Service { nexus, luns, places, waiting: Vec::new(), aborted: Vec::new() }
     }
 
     /// Tells the units that commands of the initiator were ended by the protocol, when its connection was
@@ -161,12 +173,11 @@ impl Service {
         ticket: Ticket,
         outcome: Outcome,
     ) -> Option<Work> {
-        let Ticket { task, unit, step } = ticket;
-        if take(&mut self.aborted, task, |aborted| *aborted).is_some() {
-            let _: Result<(), Misuse> = target.complete(task, Response::good(), 0);
+        if take(&mut self.aborted, ticket.task, |aborted| *aborted).is_some() {
+            let _: Result<(), Misuse> = target.complete(ticket.task, Response::good(), 0);
             return None;
         }
-        self.resume(target, units, (task, unit, step), Resume::Io(outcome))
+        self.resume(target, units, ticket, Resume::Io(outcome))
     }
 
     fn start(&mut self, target: &mut Target, units: &impl Units, command: &Command) -> Handled {
@@ -177,29 +188,20 @@ impl Service {
             attribute: command.attribute,
         };
         let task = command.task;
-        let mapped = self.luns.get(command.lun);
-        let nexus = self.nexus;
+        let place = self.place(command.lun);
         if command.cdb.opcode() == REPORT_LUNS {
             let luns: Vec<Lun> = self.luns.iter().map(|(lun, _)| lun).collect();
             // The unit, where there is one, learns that its initiator has asked.
-            if let Some(mapped) = mapped {
-                units.with_unit(mapped.unit, |unit| unit.luns_reported(nexus));
+            if let Some((_, itl)) = place.and_then(|place| self.places.get(place)) {
+                units.with_unit(itl.unit(), |unit| unit.luns_reported(self.nexus));
             }
             answer(target, task, disk::report_luns(&command.cdb, &luns));
             return Handled::Done;
         }
-        let step = mapped.and_then(|mapped| {
-            let mixed = self.mixed;
-            let step = units.with_unit(mapped.unit, |unit| {
-                if mixed {
-                    unit.set_access(nexus, access(mapped));
-                }
-                unit.start(nexus, &request)
-            })?;
-            Some((mapped.unit, step))
-        });
+        let step =
+            place.and_then(|place| Some((place, self.places.get_mut(place)?.1.start(units, &request)?)));
         match step {
-            Some((unit, step)) => self.act(target, task, unit, step).map_or(Handled::Done, Handled::Work),
+            Some((place, step)) => self.act(target, task, place, step).map_or(Handled::Done, Handled::Work),
             None => {
                 answer(target, task, disk::absent_unit(&command.cdb));
                 Handled::Done
@@ -222,11 +224,12 @@ impl Service {
         &mut self,
         target: &mut Target,
         units: &impl Units,
-        (task, unit, step): (TaskId, UnitId, disk::Task),
+        Ticket { task, place, step }: Ticket,
         with: Resume,
     ) -> Option<Work> {
-        match units.with_unit(unit, |unit| unit.resume(step, with)) {
-            Some(step) => self.act(target, task, unit, step),
+        let step = self.places.get_mut(place).and_then(|(_, itl)| itl.resume(units, step, with));
+        match step {
+            Some(step) => self.act(target, task, place, step),
             None => {
                 // The unit went away while its command ran.
                 answer(target, task, disk::absent_unit(&Cdb::default()));
@@ -235,25 +238,39 @@ impl Service {
         }
     }
 
-    fn act(&mut self, target: &mut Target, task: TaskId, unit: UnitId, step: Step) -> Option<Work> {
+    fn act(&mut self, target: &mut Target, task: TaskId, place: usize, step: Step) -> Option<Work> {
         match step {
             Step::Done(reply) => {
                 answer(target, task, reply);
                 None
             }
             Step::NeedData { len, task: step } => {
-                put(&mut self.waiting, task, (task, unit, step));
+                put(&mut self.waiting, task, Ticket { task, place, step });
                 if target.accept(task, len).is_err() {
                     self.take_waiting(task);
                 }
                 None
             }
-            Step::Io { op, task: step } => Some(Work { unit, op, ticket: Ticket { task, unit, step } }),
+            Step::Io { op, task: step } => {
+                let unit = self.places.get(place)?.1.unit();
+                Some(Work { unit, op, ticket: Ticket { task, place, step } })
+            }
         }
     }
 
-    fn take_waiting(&mut self, task: TaskId) -> Option<(TaskId, UnitId, disk::Task)> {
-        take(&mut self.waiting, task, |(waiting, ..)| *waiting)
+    /// Where a LUN stands. They mostly count up from zero without a gap, and each stands at its number then.
+    #[inline]
+    fn place(&self, lun: Lun) -> Option<usize> {
+        let number = lun.number()?;
+        let at = usize::from(number);
+        match self.places.get(at) {
+            Some((found, _)) if *found == number => Some(at),
+            _ => self.places.binary_search_by_key(&number, |(number, _)| *number).ok(),
+        }
+    }
+
+    fn take_waiting(&mut self, task: TaskId) -> Option<Ticket> {
+        take(&mut self.waiting, task, Ticket::task)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Block ranges of CDBs and the checks on them.
 
-use super::LogicalUnit;
+use super::View;
 use crate::scsi::{AdditionalSense, Cdb, FieldPointer, Sense};
 
 /// A range of blocks as a CDB of the common layout states it, not yet checked.
@@ -31,7 +31,7 @@ impl Extent {
     }
 }
 
-impl LogicalUnit {
+impl View {
     /// Refuses a range that does not lie within the capacity; INFORMATION is the first block that is not there.
     ///
     /// An empty range must begin at a block that exists.

@@ -1,6 +1,6 @@
 //! INQUIRY, SPC-4 clause 6.6, and REQUEST SENSE, clause 6.39.
 
-use super::{LogicalUnit, NexusId, Provisioning, Reply, Request, Step};
+use super::{LogicalUnit, NexusId, Provisioning, Reply, Request, Step, View};
 use crate::scsi::AdditionalSense;
 use crate::scsi::vpd::{self, Association, BlockLimits, Designator};
 use crate::scsi::{FieldPointer, Sense, SenseFormat, SenseKey, StandardInquiry, ascii_field};
@@ -16,31 +16,17 @@ const VPD_PAGES: [u8; 7] = [
     vpd::LOGICAL_BLOCK_PROVISIONING,
 ];
 
-impl LogicalUnit {
+impl View {
     /// INQUIRY.
-    pub(super) fn inquiry(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn inquiry(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let page = request.cdb.byte(2);
         let data = match request.cdb.byte(1) & 0x01 {
             0 if page == 0 => Some(self.standard_inquiry().encode().to_vec()),
             0 => None,
-            _ => self.vpd_page(nexus, page),
+            _ => self.vpd_page(page),
         };
         let data = data.ok_or(Sense::invalid_field_in_cdb(FieldPointer::cdb(2)))?;
         Ok(Step::Done(Reply::parameters(data, u32::from(request.cdb.u16_at(3)), request.data_in)))
-    }
-
-    /// REQUEST SENSE: a unit attention, which is thereby reported, or what TEST UNIT READY would say.
-    pub(super) fn request_sense(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
-        let sense = match self.take_attention(nexus) {
-            Some(attention) => attention.sense(),
-            None => self.check_ready().err().unwrap_or(NO_SENSE),
-        };
-        let format = match request.cdb.byte(1) & 0x01 {
-            0 => SenseFormat::Fixed,
-            _ => SenseFormat::Descriptor,
-        };
-        let data = sense.encode(format).to_vec();
-        Ok(Step::Done(Reply::parameters(data, u32::from(request.cdb.byte(4)), request.data_in)))
     }
 
     fn standard_inquiry(&self) -> StandardInquiry {
@@ -52,11 +38,11 @@ impl LogicalUnit {
         }
     }
 
-    fn vpd_page(&self, nexus: NexusId, code: u8) -> Option<Vec<u8>> {
+    fn vpd_page(&self, code: u8) -> Option<Vec<u8>> {
         Some(match code {
             vpd::SUPPORTED_PAGES => vpd::page(code, &VPD_PAGES),
             vpd::UNIT_SERIAL_NUMBER => vpd::page(code, &self.serial()),
-            vpd::DEVICE_IDENTIFICATION => vpd::page(code, &self.designators(nexus)),
+            vpd::DEVICE_IDENTIFICATION => vpd::page(code, &self.designators()),
             vpd::EXTENDED_INQUIRY => vpd::page(code, &self.extended_inquiry()),
             vpd::BLOCK_LIMITS => self.block_limits().encode(),
             vpd::BLOCK_DEVICE_CHARACTERISTICS => {
@@ -75,7 +61,7 @@ impl LogicalUnit {
         field[..text.len().clamp(1, 64)].to_vec()
     }
 
-    fn designators(&self, nexus: NexusId) -> Vec<u8> {
+    fn designators(&self) -> Vec<u8> {
         let config = self.config();
         let mut specific = ascii_field::<16>(&config.product).to_vec();
         specific.extend(self.serial());
@@ -84,7 +70,7 @@ impl LogicalUnit {
         Designator::Naa(config.naa.as_bytes()).emit(Association::LogicalUnit, &mut out);
         Designator::T10Vendor { vendor, specific: &specific }.emit(Association::LogicalUnit, &mut out);
         Designator::NameString(&config.naa.name_string()).emit(Association::LogicalUnit, &mut out);
-        if let Some(port) = self.port(nexus) {
+        if let Some(port) = self.port() {
             Designator::RelativeTargetPort(port.relative_id).emit(Association::TargetPort, &mut out);
             Designator::NameString(&port.name).emit(Association::TargetPort, &mut out);
         }
@@ -122,6 +108,22 @@ impl LogicalUnit {
             // LBPU, LBPWS, LBPWS10, LBPRZ; PROVISIONING TYPE 2: thin.
             Provisioning::Thin => [0, 0xe4, 0x02, 0],
         }
+    }
+}
+
+impl LogicalUnit {
+    /// REQUEST SENSE: a unit attention, which is thereby reported, or what TEST UNIT READY would say.
+    pub(super) fn request_sense(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+        let sense = match self.take_attention(nexus) {
+            Some(attention) => attention.sense(),
+            None => self.sight(nexus).check_ready().err().unwrap_or(NO_SENSE),
+        };
+        let format = match request.cdb.byte(1) & 0x01 {
+            0 => SenseFormat::Fixed,
+            _ => SenseFormat::Descriptor,
+        };
+        let data = sense.encode(format).to_vec();
+        Ok(Step::Done(Reply::parameters(data, u32::from(request.cdb.byte(4)), request.data_in)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! GET LBA STATUS, SBC-3 clause 5.4.
 
 use super::step::Stage;
-use super::{Allocation, LogicalUnit, NexusId, Op, Reply, Request, Step};
+use super::{Allocation, Op, Reply, Request, Step, View};
 use crate::scsi::Sense;
 
 /// A question for extents that is being answered.
@@ -16,9 +16,9 @@ pub(super) struct StatusTask {
     data_in: u32,
 }
 
-impl LogicalUnit {
+impl View {
     /// GET LBA STATUS: asks storage for as many extents as there is room for descriptors.
-    pub(super) fn get_lba_status(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn get_lba_status(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let lba = request.cdb.u64_at(2);
         self.check_range(lba, 1)?;
         let allocation = request.cdb.u32_at(10);
@@ -27,7 +27,7 @@ impl LogicalUnit {
         let count = (self.blocks() - lba).min(u64::from(most) * MAX_COUNT);
         let task = StatusTask { lba, count, most, allocation, data_in: request.data_in };
         let op = Op::Extents { offset: self.offset(lba), len: self.offset(count), most };
-        Ok(self.io(op, nexus, 0, Stage::LbaStatus(task)))
+        Ok(self.io(op, 0, Stage::LbaStatus(Box::new(task))))
     }
 
     /// Turns what storage told into descriptors.

@@ -49,8 +49,15 @@
 //! assert_eq!(blocks[3 * 512..4 * 512], [7; 512]);
 //! ```
 //!
+//! Almost every command leaves alone what the nexuses share. Such a command can be decided by a [`View`] just as well,
+//! an immutable copy of what one nexus sees: a server of many threads keeps the unit behind a lock, and takes that only
+//! for the others. The reasoning why no command sees too old a state stands at the head of the view's source.
+//!
 //! Checks come in this order, and what joins later (reservations, asymmetric access) has its place in it: operation
 //! code known, unit attention, *conflict*, bits outside the CDB usage map, ready, write protection, then the fields.
+
+// References that can be shared between threads are all that the core takes from `sync`.
+extern crate alloc;
 
 mod blocks;
 mod capacity;
@@ -63,6 +70,7 @@ mod mode_sense;
 mod nexus;
 mod power;
 mod read_write;
+mod resume;
 mod step;
 mod supported;
 mod sync;
@@ -70,6 +78,7 @@ mod table;
 mod unit;
 mod unmap;
 mod verify;
+mod view;
 mod write_same;
 
 pub use config::{BlockSize, Naa, Provisioning, TargetPort, TaskFunctions, UnitConfig};
@@ -77,3 +86,4 @@ pub use luns::{absent_unit, report_luns};
 pub use nexus::{AttachReason, NexusAccess, NexusId, ResetCause};
 pub use step::{Allocation, IoError, Op, Outcome, Reply, Request, Resume, Step, Task};
 pub use unit::LogicalUnit;
+pub use view::View;

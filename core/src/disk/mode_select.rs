@@ -2,7 +2,7 @@
 
 use super::nexus::Attention;
 use super::step::Stage;
-use super::{LogicalUnit, NexusId, Op, Reply, Request, Step, Task};
+use super::{LogicalUnit, NexusId, Op, Reply, Request, Step, View};
 use crate::DataList;
 use crate::scsi::mode::Modes;
 use crate::scsi::{AdditionalSense, FieldPointer, Sense, opcode};
@@ -37,8 +37,7 @@ impl LogicalUnit {
         if cdb.byte(1) & 0x10 == 0 {
             return Err(Sense::invalid_field_in_cdb(FieldPointer::cdb_bit(1, 4)));
         }
-        let stage = Stage::SelectData(SelectTask { header });
-        Ok(Step::NeedData { len, task: Task { nexus, transfer_len: len, stage } })
+        Ok(self.sight(nexus).need_data(len, Stage::SelectData(SelectTask { header })))
     }
 
     /// Checks the parameter list and takes it over. Turning the write cache off brings what it holds to the medium.
@@ -53,17 +52,19 @@ impl LogicalUnit {
             return Err(LENGTH_ERROR);
         }
         let old = *self.modes();
-        let new = self.parse_mode_list(task.header, &data.to_bytes())?;
+        let new = self.sight(nexus).parse_mode_list(task.header, &data.to_bytes())?;
         if new != old {
             self.set_modes(new);
             self.establish_for_others(nexus, Attention::ModeParametersChanged);
         }
         if old.write_cache && !new.write_cache {
-            return Ok(self.io(Op::Flush, nexus, asked, Stage::Flush));
+            return Ok(self.sight(nexus).io(Op::Flush, asked, Stage::Flush));
         }
         Ok(Step::Done(Reply::good(asked)))
     }
+}
 
+impl View {
     fn parse_mode_list(&self, header: Header, list: &[u8]) -> Result<Modes, Sense> {
         let (len, medium_at) = match header {
             Header::Six => (4, 1),

@@ -1,12 +1,12 @@
 //! MODE SENSE, SPC-4 clauses 6.11 and 6.12.
 
-use super::{LogicalUnit, NexusId, Reply, Request, Step};
+use super::{Reply, Request, Step, View};
 use crate::scsi::mode::{self, ModePage, Modes};
 use crate::scsi::{AdditionalSense, FieldPointer, Sense, opcode};
 
-impl LogicalUnit {
+impl View {
     /// MODE SENSE (6) and (10).
-    pub(super) fn mode_sense(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn mode_sense(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let cdb = request.cdb;
         let long = cdb.opcode() == opcode::MODE_SENSE_10;
         let pages = self.mode_pages(cdb.byte(2), cdb.byte(3))?;
@@ -16,7 +16,7 @@ impl LogicalUnit {
             (false, true) => self.long_block_descriptor().to_vec(),
         };
         let rest = descriptor.len() + pages.len();
-        let specific = self.device_specific(nexus);
+        let specific = self.device_specific();
         let mut data = match long {
             // MODE DATA LENGTH does not count itself. All pages together stay far below 255 bytes.
             false => vec![(3 + rest) as u8, 0, specific, descriptor.len() as u8],
@@ -60,8 +60,8 @@ impl LogicalUnit {
     }
 
     /// DEVICE-SPECIFIC PARAMETER (SBC-3 clause 6.5.1): WP and DPOFUA.
-    fn device_specific(&self, nexus: NexusId) -> u8 {
-        u8::from(self.check_writeable(nexus).is_err()) << 7 | 0x10
+    fn device_specific(&self) -> u8 {
+        u8::from(self.check_writeable().is_err()) << 7 | 0x10
     }
 
     /// The short LBA mode parameter block descriptor (SBC-3 clause 6.5.2.2).

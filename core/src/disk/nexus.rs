@@ -1,6 +1,7 @@
 //! I_T nexuses and the unit attentions that wait for each, SAM-5 clause 5.14.
 
 use super::TargetPort;
+use super::alloc::sync::Arc;
 use crate::scsi::{AdditionalSense, Sense, SenseKey};
 
 /// An I_T nexus, named by the caller.
@@ -23,7 +24,7 @@ pub(super) struct Nexus {
     pub(super) waiting: Attentions,
     pub(super) access: NexusAccess,
     /// The target's end of the nexus, where the caller has named it.
-    pub(super) port: Option<TargetPort>,
+    pub(super) port: Option<Arc<TargetPort>>,
 }
 
 /// Why a nexus comes into being.

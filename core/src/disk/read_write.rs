@@ -3,7 +3,7 @@
 use super::blocks::Extent;
 use super::step::{ReadTask, Stage};
 use super::verify::VerifyTask;
-use super::{LogicalUnit, NexusId, Op, Reply, Request, Step, Task};
+use super::{Op, Reply, Request, Step, View};
 use crate::DataList;
 use crate::scsi::Sense;
 
@@ -28,11 +28,11 @@ pub(super) enum Check {
     Equal,
 }
 
-impl LogicalUnit {
+impl View {
     /// READ (6), (10), (12), (16).
     ///
     /// No more is read than the initiator takes, but the reply states what the CDB asks for.
-    pub(super) fn read(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn read(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let extent = Extent::of(request.cdb);
         self.check_transfer(extent)?;
         let block = self.config().block_size.bytes();
@@ -49,38 +49,34 @@ impl LogicalUnit {
         }
         // What a volatile cache holds is not yet on the medium, and a FUA read is to see the medium (SBC-3 clause 5.11).
         if is_fua(request) && self.modes().write_cache {
-            return Ok(self.io(Op::Flush, nexus, 0, Stage::FlushThenRead(read)));
+            return Ok(self.io(Op::Flush, 0, Stage::FlushThenRead(read)));
         }
-        Ok(self.start_read(nexus, read))
+        Ok(self.start_read(read))
     }
 
-    pub(super) fn start_read(&self, nexus: NexusId, read: ReadTask) -> Step {
-        self.io(Op::Read { offset: read.offset, len: read.len }, nexus, 0, Stage::Read(read))
+    #[inline]
+    pub(super) fn start_read(&self, read: ReadTask) -> Step {
+        self.io(Op::Read { offset: read.offset, len: read.len }, 0, Stage::Read(read))
     }
 
+    #[inline]
     pub(super) fn finish_read(read: ReadTask, mut data: DataList) -> Step {
         data.truncate(usize::try_from(read.deliver).unwrap_or(usize::MAX));
         Step::Done(Reply { data, ..Reply::good(read.asked) })
     }
 
     /// WRITE (6), (10), (12), (16).
-    pub(super) fn write(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
-        self.write_and_then(nexus, request, is_fua(request), None)
+    pub(super) fn write(&self, request: &Request<'_>) -> Result<Step, Sense> {
+        self.write_and_then(request, is_fua(request), None)
     }
 
     /// WRITE AND VERIFY (10), (12), (16): the medium is checked, so the write goes there.
-    pub(super) fn write_and_verify(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn write_and_verify(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let check = if request.cdb.byte(1) & 0x02 != 0 { Check::Equal } else { Check::Readable };
-        self.write_and_then(nexus, request, true, Some(check))
+        self.write_and_then(request, true, Some(check))
     }
 
-    fn write_and_then(
-        &self,
-        nexus: NexusId,
-        request: &Request<'_>,
-        fua: bool,
-        verify: Option<Check>,
-    ) -> Result<Step, Sense> {
+    fn write_and_then(&self, request: &Request<'_>, fua: bool, verify: Option<Check>) -> Result<Step, Sense> {
         let extent = Extent::of(request.cdb);
         self.check_transfer(extent)?;
         if extent.count == 0 {
@@ -88,29 +84,34 @@ impl LogicalUnit {
         }
         let write = WriteTask { offset: self.offset(extent.lba), fua, verify };
         let len = self.transfer_bytes(extent.count);
-        Ok(Step::NeedData { len, task: Task { nexus, transfer_len: len, stage: Stage::WriteData(write) } })
+        Ok(self.need_data(len, Stage::WriteData(write)))
     }
 
     /// Writes the whole blocks of what arrived.
-    pub(super) fn write_data(
-        &self,
-        nexus: NexusId,
-        asked: u32,
-        write: WriteTask,
-        mut data: DataList,
-    ) -> Step {
+    pub(super) fn write_data(&self, asked: u32, write: WriteTask, mut data: DataList) -> Step {
         let block = usize::try_from(self.config().block_size.bytes()).unwrap_or(512);
         let len = data.len() / block * block;
         if len == 0 {
             return Step::Done(Reply::good(asked));
         }
         data.truncate(len);
-        let stage = match write.verify {
-            None => Stage::Write,
-            Some(check) => Stage::WriteThenVerify(VerifyTask::after_write(write.offset, check, &data)),
-        };
         let fua = write.fua || !self.modes().write_cache;
-        self.io(Op::Write { offset: write.offset, data, fua }, nexus, asked, stage)
+        let stage = match write.verify {
+            None => Stage::Write { fua },
+            Some(check) => {
+                Stage::WriteThenVerify(Box::new(VerifyTask::after_write(write.offset, check, &data)))
+            }
+        };
+        self.io(Op::Write { offset: write.offset, data, fua }, asked, stage)
+    }
+
+    /// Ends a write. One that went to a cache which has been turned off meanwhile goes to the medium first.
+    #[inline]
+    pub(super) fn written(&self, asked: u32, fua: bool) -> Step {
+        if fua || self.modes().write_cache {
+            return Step::Done(Reply::good(asked));
+        }
+        self.io(Op::Flush, asked, Stage::Flush)
     }
 }
 

@@ -191,26 +191,30 @@ pub struct Task {
     pub(super) stage: Stage,
 }
 
-/// Where a command stands.
+/// Where a command stands. It is moved with every step: what only rare commands keep is behind a pointer, so that the
+/// others carry little.
 #[derive(Debug)]
 pub(super) enum Stage {
     // Waiting for data.
     WriteData(WriteTask),
-    VerifyData(VerifyTask),
-    WriteSameData(WriteSameTask),
+    VerifyData(Box<VerifyTask>),
+    WriteSameData(Box<WriteSameTask>),
     UnmapData,
     SelectData(SelectTask),
     // Waiting for an operation.
     Read(ReadTask),
     FlushThenRead(ReadTask),
-    Write,
-    WriteThenVerify(VerifyTask),
-    Verify(VerifyTask),
-    WriteSame(WriteSameTask),
+    Write {
+        /// Whether the data went to the medium, past a volatile cache.
+        fua: bool,
+    },
+    WriteThenVerify(Box<VerifyTask>),
+    Verify(Box<VerifyTask>),
+    WriteSame(Box<WriteSameTask>),
     Unmap,
     Flush,
     FlushThenStop,
-    LbaStatus(StatusTask),
+    LbaStatus(Box<StatusTask>),
 }
 
 /// A planned read.
@@ -234,6 +238,12 @@ pub(super) enum Fault {
 }
 
 impl Stage {
+    /// Whether going on changes what the nexuses share, which only the unit itself can do.
+    #[inline]
+    pub(super) const fn changes_unit(&self) -> bool {
+        matches!(self, Stage::SelectData(_) | Stage::FlushThenStop)
+    }
+
     pub(super) const fn fault(&self) -> Fault {
         match self {
             Stage::Read(_) | Stage::Verify(_) | Stage::LbaStatus(_) => Fault::Read,
@@ -280,7 +290,12 @@ mod tests {
                 assert_eq!(first_difference(&cut(&a, x), &cut(&a, y)), None);
             }
         }
+    }
+
+    #[test]
+    fn a_task_goes_anywhere_and_is_small() {
         fn sendable<T: Send + 'static>() {}
         sendable::<Task>();
+        assert!(size_of::<Task>() <= 48, "{}", size_of::<Task>());
     }
 }

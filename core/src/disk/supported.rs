@@ -1,12 +1,12 @@
 //! REPORT SUPPORTED OPERATION CODES and REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS, SPC-4 clauses 6.35 and 6.36.
 
 use super::table::{self, Row};
-use super::{LogicalUnit, NexusId, Reply, Request, Step};
+use super::{Reply, Request, Step, View};
 use crate::scsi::{FieldPointer, Sense};
 
-impl LogicalUnit {
+impl View {
     /// REPORT SUPPORTED OPERATION CODES.
-    pub(super) fn report_opcodes(&mut self, _: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn report_opcodes(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let cdb = request.cdb;
         let timeouts = cdb.byte(2) & 0x80 != 0;
         let (opcode, action) = (cdb.byte(3), cdb.u16_at(4));
@@ -24,7 +24,7 @@ impl LogicalUnit {
     }
 
     /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS: the basic form, or with REPD the extended one without timeouts.
-    pub(super) fn report_task_functions(&mut self, _: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn report_task_functions(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let allocation = request.cdb.u32_at(6);
         // SPC-4 clause 6.36.1: less than the basic form is no room at all.
         if allocation < 4 {

@@ -1,12 +1,25 @@
 //! The commands: one row each. Dispatch, checks of reserved bits, and REPORT SUPPORTED OPERATION CODES read it.
 
 use super::luns::REPORT_LUNS_USAGE;
-use super::{LogicalUnit, NexusId, Provisioning, Request, Step};
+use super::{LogicalUnit, NexusId, Provisioning, Request, Step, View};
 use crate::scsi::opcode::*;
 use crate::scsi::{Cdb, Sense};
 
-/// What carries a command out.
-pub(super) type Handler = fn(&mut LogicalUnit, NexusId, &Request<'_>) -> Result<Step, Sense>;
+/// What begins a command without a change to what the nexuses share.
+type Reading = fn(&View, &Request<'_>) -> Result<Step, Sense>;
+/// What begins a command that may change it.
+pub(super) type Changing = fn(&mut LogicalUnit, NexusId, &Request<'_>) -> Result<Step, Sense>;
+
+/// What begins a command, by what it does to what the nexuses share.
+///
+/// A handler that reads is given no more than a [`View`], so that the compiler holds it to that.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// It reads it.
+    Reads(Reading),
+    /// It may change it, or takes a unit attention: only the unit itself can begin the command.
+    Changes(Changing),
+}
 
 /// One command.
 pub(super) struct Row {
@@ -54,6 +67,14 @@ pub(super) enum Exists {
 }
 
 impl Row {
+    const fn reads(access: Access, usage: &'static [u8], handler: Reading) -> Self {
+        Row::new(access, usage, Handler::Reads(handler))
+    }
+
+    const fn changes(access: Access, usage: &'static [u8], handler: Changing) -> Self {
+        Row::new(access, usage, Handler::Changes(handler))
+    }
+
     const fn new(access: Access, usage: &'static [u8], handler: Handler) -> Self {
         let timeout = match access {
             Access::None => 10,
@@ -160,51 +181,52 @@ static INDEX: [(u8, u8); 256] = {
 };
 
 use Access::{None as Any, Read, Write};
+type V = View;
 type U = LogicalUnit;
 const FF: u8 = 0xff;
 
 #[rustfmt::skip]
 static TABLE: [Row; 36] = [
-    Row::new(Read, &[TEST_UNIT_READY, 0, 0, 0, 0, 0], U::test_unit_ready).timeout(10),
-    Row::new(Any, &[REQUEST_SENSE, 0x01, 0, 0, FF, 0], U::request_sense).passes_attention(),
-    Row::new(Read, &[READ_6, 0x1f, FF, FF, FF, 0], U::read),
-    Row::new(Write, &[WRITE_6, 0x1f, FF, FF, FF, 0], U::write),
-    Row::new(Any, &[INQUIRY, 0x01, FF, FF, FF, 0], U::inquiry).passes_attention(),
-    Row::new(Any, &[MODE_SELECT_6, 0x10, 0, 0, FF, 0], U::mode_select),
-    Row::new(Any, &[MODE_SENSE_6, 0x08, FF, FF, FF, 0], U::mode_sense),
-    Row::new(Any, &[START_STOP_UNIT, 0x01, 0, 0, 0xf5, 0], U::start_stop_unit).timeout(60),
-    Row::new(Any, &[PREVENT_ALLOW_MEDIUM_REMOVAL, 0, 0, 0, 0x01, 0], U::prevent_allow),
-    Row::new(Any, &[READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0], U::read_capacity_10),
-    Row::new(Read, &[READ_10, 0x18, FF, FF, FF, FF, 0, FF, FF, 0], U::read),
-    Row::new(Write, &[WRITE_10, 0x18, FF, FF, FF, FF, 0, FF, FF, 0], U::write),
-    Row::new(Write, &[WRITE_AND_VERIFY_10, 0x12, FF, FF, FF, FF, 0, FF, FF, 0], U::write_and_verify),
-    Row::new(Read, &[VERIFY_10, 0x16, FF, FF, FF, FF, 0, FF, FF, 0], U::verify),
-    Row::new(Read, &[SYNCHRONIZE_CACHE_10, 0x02, FF, FF, FF, FF, 0, FF, FF, 0], U::synchronize_cache),
-    Row::new(Write, &[WRITE_SAME_10, 0x08, FF, FF, FF, FF, 0, FF, FF, 0], U::write_same).exists(Exists::WhenThin),
-    Row::new(Write, &[WRITE_SAME_10, 0, FF, FF, FF, FF, 0, FF, FF, 0], U::write_same).exists(Exists::WhenFull),
-    Row::new(Write, &[UNMAP, 0, 0, 0, 0, 0, 0, FF, FF, 0], U::unmap).exists(Exists::WhenThin),
-    Row::new(Any, &[MODE_SELECT_10, 0x10, 0, 0, 0, 0, 0, FF, FF, 0], U::mode_select),
-    Row::new(Any, &[MODE_SENSE_10, 0x18, FF, FF, 0, 0, 0, FF, FF, 0], U::mode_sense),
-    Row::new(Read, &[READ_16, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::read),
-    Row::new(Write, &[WRITE_16, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write),
-    Row::new(Write, &[WRITE_AND_VERIFY_16, 0x12, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write_and_verify),
-    Row::new(Read, &[VERIFY_16, 0x16, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::verify),
-    Row::new(Read, &[SYNCHRONIZE_CACHE_16, 0x02, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::synchronize_cache),
-    Row::new(Write, &[WRITE_SAME_16, 0x09, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write_same).exists(Exists::WhenThin),
-    Row::new(Write, &[WRITE_SAME_16, 0x01, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write_same).exists(Exists::WhenFull),
-    Row::new(Any, &[SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16, 0, 0, 0, 0, 0, 0, 0, 0, FF, FF, FF, FF, 0, 0], U::read_capacity_16)
+    Row::reads(Read, &[TEST_UNIT_READY, 0, 0, 0, 0, 0], V::test_unit_ready).timeout(10),
+    Row::changes(Any, &[REQUEST_SENSE, 0x01, 0, 0, FF, 0], U::request_sense).passes_attention(),
+    Row::reads(Read, &[READ_6, 0x1f, FF, FF, FF, 0], V::read),
+    Row::reads(Write, &[WRITE_6, 0x1f, FF, FF, FF, 0], V::write),
+    Row::reads(Any, &[INQUIRY, 0x01, FF, FF, FF, 0], V::inquiry).passes_attention(),
+    Row::changes(Any, &[MODE_SELECT_6, 0x10, 0, 0, FF, 0], U::mode_select),
+    Row::reads(Any, &[MODE_SENSE_6, 0x08, FF, FF, FF, 0], V::mode_sense),
+    Row::changes(Any, &[START_STOP_UNIT, 0x01, 0, 0, 0xf5, 0], U::start_stop_unit).timeout(60),
+    Row::reads(Any, &[PREVENT_ALLOW_MEDIUM_REMOVAL, 0, 0, 0, 0x01, 0], V::prevent_allow),
+    Row::reads(Any, &[READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0], V::read_capacity_10),
+    Row::reads(Read, &[READ_10, 0x18, FF, FF, FF, FF, 0, FF, FF, 0], V::read),
+    Row::reads(Write, &[WRITE_10, 0x18, FF, FF, FF, FF, 0, FF, FF, 0], V::write),
+    Row::reads(Write, &[WRITE_AND_VERIFY_10, 0x12, FF, FF, FF, FF, 0, FF, FF, 0], V::write_and_verify),
+    Row::reads(Read, &[VERIFY_10, 0x16, FF, FF, FF, FF, 0, FF, FF, 0], V::verify),
+    Row::reads(Read, &[SYNCHRONIZE_CACHE_10, 0x02, FF, FF, FF, FF, 0, FF, FF, 0], V::synchronize_cache),
+    Row::reads(Write, &[WRITE_SAME_10, 0x08, FF, FF, FF, FF, 0, FF, FF, 0], V::write_same).exists(Exists::WhenThin),
+    Row::reads(Write, &[WRITE_SAME_10, 0, FF, FF, FF, FF, 0, FF, FF, 0], V::write_same).exists(Exists::WhenFull),
+    Row::reads(Write, &[UNMAP, 0, 0, 0, 0, 0, 0, FF, FF, 0], V::unmap).exists(Exists::WhenThin),
+    Row::changes(Any, &[MODE_SELECT_10, 0x10, 0, 0, 0, 0, 0, FF, FF, 0], U::mode_select),
+    Row::reads(Any, &[MODE_SENSE_10, 0x18, FF, FF, 0, 0, 0, FF, FF, 0], V::mode_sense),
+    Row::reads(Read, &[READ_16, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::read),
+    Row::reads(Write, &[WRITE_16, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::write),
+    Row::reads(Write, &[WRITE_AND_VERIFY_16, 0x12, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::write_and_verify),
+    Row::reads(Read, &[VERIFY_16, 0x16, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::verify),
+    Row::reads(Read, &[SYNCHRONIZE_CACHE_16, 0x02, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::synchronize_cache),
+    Row::reads(Write, &[WRITE_SAME_16, 0x09, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::write_same).exists(Exists::WhenThin),
+    Row::reads(Write, &[WRITE_SAME_16, 0x01, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::write_same).exists(Exists::WhenFull),
+    Row::reads(Any, &[SERVICE_ACTION_IN_16, SA_READ_CAPACITY_16, 0, 0, 0, 0, 0, 0, 0, 0, FF, FF, FF, FF, 0, 0], V::read_capacity_16)
         .service_action(SA_READ_CAPACITY_16),
-    Row::new(Read, &[SERVICE_ACTION_IN_16, SA_GET_LBA_STATUS, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::get_lba_status)
+    Row::reads(Read, &[SERVICE_ACTION_IN_16, SA_GET_LBA_STATUS, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::get_lba_status)
         .service_action(SA_GET_LBA_STATUS).exists(Exists::WhenThin),
-    Row::new(Any, &REPORT_LUNS_USAGE, U::report_luns).passes_attention(),
-    Row::new(Any, &[MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPERATION_CODES, 0x87, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::report_opcodes)
+    Row::changes(Any, &REPORT_LUNS_USAGE, U::report_luns).passes_attention(),
+    Row::reads(Any, &[MAINTENANCE_IN, SA_REPORT_SUPPORTED_OPERATION_CODES, 0x87, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::report_opcodes)
         .service_action(SA_REPORT_SUPPORTED_OPERATION_CODES),
-    Row::new(Any, &[MAINTENANCE_IN, SA_REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS, 0x80, 0, 0, 0, FF, FF, FF, FF, 0, 0], U::report_task_functions)
+    Row::reads(Any, &[MAINTENANCE_IN, SA_REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS, 0x80, 0, 0, 0, FF, FF, FF, FF, 0, 0], V::report_task_functions)
         .service_action(SA_REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS),
-    Row::new(Read, &[READ_12, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::read),
-    Row::new(Write, &[WRITE_12, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write),
-    Row::new(Write, &[WRITE_AND_VERIFY_12, 0x12, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::write_and_verify),
-    Row::new(Read, &[VERIFY_12, 0x16, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], U::verify),
+    Row::reads(Read, &[READ_12, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::read),
+    Row::reads(Write, &[WRITE_12, 0x18, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::write),
+    Row::reads(Write, &[WRITE_AND_VERIFY_12, 0x12, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::write_and_verify),
+    Row::reads(Read, &[VERIFY_12, 0x16, FF, FF, FF, FF, FF, FF, FF, FF, 0, 0], V::verify),
 ];
 
 #[cfg(test)]

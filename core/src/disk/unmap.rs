@@ -2,7 +2,7 @@
 
 use super::blocks::out_of_range;
 use super::step::Stage;
-use super::{LogicalUnit, NexusId, Op, Reply, Request, Step, Task};
+use super::{Op, Reply, Request, Step, View};
 use crate::DataList;
 use crate::scsi::{AdditionalSense, FieldPointer, Sense};
 
@@ -10,24 +10,24 @@ const LENGTH_ERROR: Sense = Sense::illegal(AdditionalSense::PARAMETER_LIST_LENGT
 const HEADER_LEN: usize = 8;
 const DESCRIPTOR_LEN: usize = 16;
 
-impl LogicalUnit {
+impl View {
     /// UNMAP.
-    pub(super) fn unmap(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn unmap(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let len = u32::from(request.cdb.u16_at(7));
         match usize::from(request.cdb.u16_at(7)) {
             0 => Ok(Step::Done(Reply::good(0))),
             n if n < HEADER_LEN => Err(LENGTH_ERROR.at(FieldPointer::cdb(7))),
-            _ => Ok(Step::NeedData { len, task: Task { nexus, transfer_len: len, stage: Stage::UnmapData } }),
+            _ => Ok(self.need_data(len, Stage::UnmapData)),
         }
     }
 
     /// Checks the parameter list, all of it before anything is unmapped.
-    pub(super) fn unmap_data(&self, nexus: NexusId, asked: u32, data: &DataList) -> Result<Step, Sense> {
+    pub(super) fn unmap_data(&self, asked: u32, data: &DataList) -> Result<Step, Sense> {
         let ranges = self.parse_unmap(&data.to_bytes())?;
         if ranges.is_empty() {
             return Ok(Step::Done(Reply::good(asked)));
         }
-        Ok(self.io(Op::Unmap { ranges }, nexus, asked, Stage::Unmap))
+        Ok(self.io(Op::Unmap { ranges }, asked, Stage::Unmap))
     }
 
     fn parse_unmap(&self, list: &[u8]) -> Result<Vec<(u64, u64)>, Sense> {

@@ -3,7 +3,7 @@
 use super::blocks::Extent;
 use super::read_write::Check;
 use super::step::{Stage, first_difference};
-use super::{LogicalUnit, NexusId, Op, Reply, Request, Step, Task};
+use super::{Op, Reply, Request, Step, View};
 use crate::DataList;
 use crate::scsi::{AdditionalSense, FieldPointer, Sense, SenseKey};
 
@@ -44,9 +44,9 @@ impl VerifyTask {
     }
 }
 
-impl LogicalUnit {
+impl View {
     /// VERIFY (10), (12), (16).
-    pub(super) fn verify(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn verify(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let extent = Extent::of(request.cdb);
         let (expect, blocks_of_data) = match request.cdb.byte(1) >> 1 & 3 {
             0 => (Expect::Readable, 0),
@@ -59,20 +59,19 @@ impl LogicalUnit {
             return Ok(Step::Done(Reply::good(0)));
         }
         let len = u64::from(self.transfer_bytes(extent.count));
-        let task = VerifyTask { start: self.offset(extent.lba), len, done: 0, expect };
+        let task = Box::new(VerifyTask { start: self.offset(extent.lba), len, done: 0, expect });
         if blocks_of_data == 0 {
-            return Ok(self.verify_piece(nexus, 0, task));
+            return Ok(self.verify_piece(0, task));
         }
         let len = self.transfer_bytes(blocks_of_data);
-        Ok(Step::NeedData { len, task: Task { nexus, transfer_len: len, stage: Stage::VerifyData(task) } })
+        Ok(self.need_data(len, Stage::VerifyData(task)))
     }
 
     /// Starts the comparison with what arrived: with BYTCHK 01b the whole blocks of it.
     pub(super) fn verify_data(
         &self,
-        nexus: NexusId,
         asked: u32,
-        mut task: VerifyTask,
+        mut task: Box<VerifyTask>,
         mut data: DataList,
     ) -> Result<Step, Sense> {
         let block = usize::try_from(self.config().block_size.bytes()).unwrap_or(512);
@@ -96,21 +95,20 @@ impl LogicalUnit {
         if task.len == 0 {
             return Ok(Step::Done(Reply::good(asked)));
         }
-        Ok(self.verify_piece(nexus, asked, task))
+        Ok(self.verify_piece(asked, task))
     }
 
-    pub(super) fn verify_piece(&self, nexus: NexusId, asked: u32, task: VerifyTask) -> Step {
+    pub(super) fn verify_piece(&self, asked: u32, task: Box<VerifyTask>) -> Step {
         let len = self.piece_len(task.len - task.done);
         let op = Op::Read { offset: task.start + task.done, len: u32::try_from(len).unwrap_or(u32::MAX) };
-        self.io(op, nexus, asked, Stage::Verify(task))
+        self.io(op, asked, Stage::Verify(task))
     }
 
     /// Takes what was read of one piece, and goes on.
     pub(super) fn verified(
         &self,
-        nexus: NexusId,
         asked: u32,
-        mut task: VerifyTask,
+        mut task: Box<VerifyTask>,
         data: &DataList,
     ) -> Result<Step, Sense> {
         let at = usize::try_from(task.done).unwrap_or(usize::MAX);
@@ -127,11 +125,11 @@ impl LogicalUnit {
         if task.done >= task.len {
             return Ok(Step::Done(Reply::good(asked)));
         }
-        Ok(self.verify_piece(nexus, asked, task))
+        Ok(self.verify_piece(asked, task))
     }
 }
 
-impl LogicalUnit {
+impl View {
     /// Offset and length of the piece that is being read.
     pub(super) fn verify_place(&self, task: &VerifyTask) -> (u64, u64) {
         (task.start + task.done, self.piece_len(task.len - task.done) as u64)

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::blocks::Extent;
 use super::step::Stage;
-use super::{IoError, LogicalUnit, NexusId, Op, Outcome, Reply, Request, Step, Task};
+use super::{IoError, Op, Outcome, Request, Step, View};
 use crate::DataList;
 use crate::scsi::{AdditionalSense, FieldPointer, Sense, opcode};
 
@@ -35,9 +35,9 @@ enum Fill {
     Pattern(Bytes),
 }
 
-impl LogicalUnit {
+impl View {
     /// WRITE SAME (10) and (16).
-    pub(super) fn write_same(&mut self, nexus: NexusId, request: &Request<'_>) -> Result<Step, Sense> {
+    pub(super) fn write_same(&self, request: &Request<'_>) -> Result<Step, Sense> {
         let extent = Extent::of(request.cdb);
         let flags = request.cdb.byte(1);
         self.check_range(extent.lba, u64::from(extent.count))?;
@@ -45,7 +45,7 @@ impl LogicalUnit {
         if extent.count == 0 || extent.count > self.config().max_write_same_blocks {
             return Err(Sense::invalid_field_in_cdb(FieldPointer::cdb(extent.count_at)));
         }
-        let task = WriteSameTask {
+        let task = Box::new(WriteSameTask {
             offset: self.offset(extent.lba),
             left: self.offset(u64::from(extent.count)),
             piece: 0,
@@ -53,24 +53,23 @@ impl LogicalUnit {
             fua: !self.modes().write_cache,
             zeroed: false,
             fill: Fill::Zeroes,
-        };
+        });
         if request.cdb.opcode() == opcode::WRITE_SAME_16 && flags & 0x01 != 0 {
-            return Ok(self.write_same_piece(nexus, 0, task));
+            return Ok(self.write_same_piece(0, task));
         }
         let len = self.transfer_bytes(1);
         if request.data_out > len {
             // The initiator has another idea of the block than this unit: better refused than filled with a part.
             return Err(Sense::illegal(AdditionalSense::INVALID_FIELD_IN_CDB));
         }
-        Ok(Step::NeedData { len, task: Task { nexus, transfer_len: len, stage: Stage::WriteSameData(task) } })
+        Ok(self.need_data(len, Stage::WriteSameData(task)))
     }
 
     /// Starts with the block that arrived.
     pub(super) fn write_same_data(
         &self,
-        nexus: NexusId,
         asked: u32,
-        mut task: WriteSameTask,
+        mut task: Box<WriteSameTask>,
         data: &DataList,
     ) -> Result<Step, Sense> {
         let block = usize::try_from(asked).unwrap_or(512);
@@ -82,10 +81,10 @@ impl LogicalUnit {
         if block.iter().any(|&b| b != 0) {
             task.fill = Fill::Pattern(repeat(&block, self.piece_len(task.left)));
         }
-        Ok(self.write_same_piece(nexus, asked, task))
+        Ok(self.write_same_piece(asked, task))
     }
 
-    fn write_same_piece(&self, nexus: NexusId, asked: u32, mut task: WriteSameTask) -> Step {
+    fn write_same_piece(&self, asked: u32, mut task: Box<WriteSameTask>) -> Step {
         let op = match &task.fill {
             Fill::Zeroes => {
                 task.piece = task.left.min(ZEROES_PIECE);
@@ -97,15 +96,14 @@ impl LogicalUnit {
                 Op::Write { offset: task.offset, data: data.into(), fua: task.fua }
             }
         };
-        self.io(op, nexus, asked, Stage::WriteSame(task))
+        self.io(op, asked, Stage::WriteSame(task))
     }
 
     /// Goes on after one piece. Storage that cannot make zeros gets them written.
     pub(super) fn wrote_same(
         &self,
-        nexus: NexusId,
         asked: u32,
-        mut task: WriteSameTask,
+        mut task: Box<WriteSameTask>,
         outcome: &Outcome,
     ) -> Result<Step, Sense> {
         match (outcome, &task.fill) {
@@ -120,13 +118,10 @@ impl LogicalUnit {
             }
         }
         if task.left > 0 {
-            return Ok(self.write_same_piece(nexus, asked, task));
+            return Ok(self.write_same_piece(asked, task));
         }
         // Zeros that were made without a write may sit in a cache that WCE = 0 promises not to be there.
-        if task.fua && task.zeroed {
-            return Ok(self.io(Op::Flush, nexus, asked, Stage::Flush));
-        }
-        Ok(Step::Done(Reply::good(asked)))
+        Ok(self.written(asked, task.fua && !task.zeroed))
     }
 }
 

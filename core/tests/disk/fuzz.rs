@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::rig::*;
 
 /// A CDB of a known or any operation code, whose other bytes are mostly extreme values.
-fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
     let known = prop::sample::select(vec![
         0x00u8, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2a, 0x2e, 0x2f, 0x35, 0x41,
         0x42, 0x55, 0x5a, 0x7f, 0x88, 0x8a, 0x8e, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xae, 0xaf,
@@ -17,7 +17,7 @@ fn any_cdb() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Block commands near the end of the unit with valid flags: most of them do something.
-fn block_command() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn block_command() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop::sample::select(vec![
         (0x28u8, 0x18u8),
         (0x2a, 0x18),
@@ -45,7 +45,7 @@ fn block_command() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn command() -> impl Strategy<Value = (Vec<u8>, u32, Vec<u8>)> {
+pub(crate) fn command() -> impl Strategy<Value = (Vec<u8>, u32, Vec<u8>)> {
     let data_in = prop_oneof![Just(u32::MAX), 0..5000u32];
     let data_out = prop_oneof![
         prop::collection::vec(prop_oneof![3 => Just(0u8), 1 => any::<u8>()], 0..64),

@@ -3,6 +3,7 @@
 mod blocks;
 mod fuzz;
 mod information;
+mod itl_nexus;
 mod lba_status;
 mod modes;
 mod provisioning;
@@ -10,3 +11,4 @@ mod rig;
 mod states;
 mod supported;
 mod verify;
+mod views;

@@ -24,6 +24,8 @@ pub(crate) struct Rig {
     pub(crate) makes_zeroes: bool,
     /// What the store tells when it is asked for extents.
     pub(crate) extents: Vec<(u64, Allocation)>,
+    /// Whether views are asked before the unit is.
+    pub(crate) by_views: bool,
 }
 
 impl Rig {
@@ -52,6 +54,7 @@ impl Rig {
             fail: None,
             makes_zeroes: true,
             extents: Vec::new(),
+            by_views: false,
         };
         for nexus in [ME, OTHER] {
             assert_eq!(sense(&rig.run_as(nexus, &[0; 6], 0, &[])), (6, 0x2900));
@@ -74,7 +77,7 @@ impl Rig {
         let request =
             Request { cdb: &cdb, data_in, data_out: data_out.len() as u32, attribute: TaskAttribute::Simple };
         self.ops.clear();
-        let mut step = self.unit.start(nexus, &request);
+        let mut step = self.start(nexus, &request);
         let mut asked = None;
         for _ in 0..20_000 {
             step = match step {
@@ -97,16 +100,29 @@ impl Rig {
                     let (a, b) = arrived.split_at(arrived.len() / 3);
                     let (b, c) = b.split_at(b.len() / 2);
                     let data = [a, b, c].into_iter().map(Bytes::copy_from_slice).collect();
-                    self.unit.resume(task, Resume::Data(data))
+                    self.resume(nexus, task, Resume::Data(data))
                 }
                 Step::Io { op, task } => {
                     let outcome = self.carry_out(&op);
                     self.ops.push(op);
-                    self.unit.resume(task, Resume::Io(outcome))
+                    self.resume(nexus, task, Resume::Io(outcome))
                 }
             };
         }
         panic!("{cdb:?} does not come to an end");
+    }
+
+    fn start(&mut self, nexus: NexusId, request: &Request<'_>) -> Step {
+        let view = self.unit.view(nexus).filter(|_| self.by_views);
+        let seen = view.and_then(|view| view.start(request));
+        seen.unwrap_or_else(|| self.unit.start(nexus, request))
+    }
+
+    fn resume(&mut self, nexus: NexusId, task: Task, with: Resume) -> Step {
+        let Some(view) = self.unit.view(nexus).filter(|_| self.by_views) else {
+            return self.unit.resume(task, with);
+        };
+        view.resume(task, with).unwrap_or_else(|(task, with)| self.unit.resume(task, with))
     }
 
     fn carry_out(&mut self, op: &Op) -> Outcome {
