@@ -4,46 +4,60 @@ use bytes::{Bytes, BytesMut};
 
 /// Payload bytes in order, as slices that share memory with whoever produced them.
 ///
-/// One slice, the common case, is held without allocating.
+/// One slice, the common case, is held without allocating, and takes little to move: commands carry lists through
+/// several hands.
 #[derive(Clone, Debug, Default)]
 pub struct DataList {
-    first: Bytes,
-    rest: Vec<Bytes>,
+    /// Not empty; none stands for an empty list, which costs nothing to drop.
+    first: Option<Bytes>,
+    /// Only behind a first slice.
+    rest: Option<Box<Rest>>,
+}
+
+/// The slices after the first; there is at least one, and none is empty.
+#[derive(Clone, Debug, Default)]
+struct Rest {
+    list: Vec<Bytes>,
     len: usize,
 }
 
 impl DataList {
     /// An empty list.
     pub const fn new() -> Self {
-        DataList { first: Bytes::new(), rest: Vec::new(), len: 0 }
+        DataList { first: None, rest: None }
     }
 
     /// The total number of bytes.
-    pub const fn len(&self) -> usize {
-        self.len
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.first.as_ref().map_or(0, Bytes::len) + self.rest.as_ref().map_or(0, |rest| rest.len)
     }
 
     /// Whether there are no bytes.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.len == 0
+        self.first.is_none()
     }
 
     /// Appends `bytes`; an empty slice is dropped.
+    #[inline]
     pub fn push(&mut self, bytes: Bytes) {
         if bytes.is_empty() {
             return;
         }
-        self.len += bytes.len();
-        if self.first.is_empty() {
-            self.first = bytes;
+        if self.first.is_none() {
+            self.first = Some(bytes);
         } else {
-            self.rest.push(bytes);
+            let rest = self.rest.get_or_insert_default();
+            rest.len += bytes.len();
+            rest.list.push(bytes);
         }
     }
 
     /// The slices, in order; none of them is empty.
     pub fn chunks(&self) -> impl Iterator<Item = &Bytes> {
-        core::iter::once(&self.first).filter(|b| !b.is_empty()).chain(self.rest.iter())
+        let rest = self.rest.as_ref().map_or(&[][..], |rest| &rest.list);
+        self.first.iter().chain(rest)
     }
 
     /// The bytes `at..at + len` as a list that shares this one's memory.
@@ -70,55 +84,54 @@ impl DataList {
     }
 
     /// Appends all of `other`.
+    #[inline]
     pub fn append(&mut self, other: DataList) {
         if self.is_empty() {
             *self = other;
             return;
         }
-        let DataList { first, rest, .. } = other;
-        self.rest.reserve(rest.len() + 1);
-        self.push(first);
-        rest.into_iter().for_each(|bytes| self.push(bytes));
+        if let Some(rest) = &other.rest {
+            self.rest.get_or_insert_default().list.reserve(1 + rest.list.len());
+        }
+        other.into_iter().for_each(|bytes| self.push(bytes));
     }
 
     /// Takes the first `len` bytes, or all when there are fewer, off the front.
     #[must_use]
     pub fn split_to(&mut self, len: usize) -> DataList {
-        if len >= self.len {
+        if len >= self.len() {
             return core::mem::take(self);
         }
         let mut front = DataList::new();
-        let mut chunks = core::iter::once(core::mem::take(&mut self.first)).chain(self.rest.drain(..));
-        let mut back = DataList::new();
-        for mut chunk in chunks.by_ref() {
-            let missing = len - front.len;
-            if chunk.len() <= missing {
-                front.push(chunk);
-                continue;
-            }
-            front.push(chunk.split_to(missing));
-            back.push(chunk);
-            break;
+        let mut missing = len;
+        for mut chunk in core::mem::take(self) {
+            let part = missing.min(chunk.len());
+            front.push(chunk.split_to(part));
+            self.push(chunk);
+            missing -= part;
         }
-        chunks.for_each(|chunk| back.push(chunk));
-        *self = back;
         front
     }
 
     /// Cuts the list to its first `len` bytes.
+    #[inline]
     pub fn truncate(&mut self, len: usize) {
-        if len < self.len {
-            *self = self.slice(0, len);
+        if len >= self.len() {
+            return;
+        }
+        match &mut self.first {
+            Some(first) if self.rest.is_none() && len > 0 => first.truncate(len),
+            _ => *self = self.slice(0, len),
         }
     }
 
     /// All bytes in one slice; copies only when there are several.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        if self.rest.is_empty() {
-            return self.first.clone();
+        if self.rest.is_none() {
+            return self.first.clone().unwrap_or_default();
         }
-        let mut out = BytesMut::with_capacity(self.len);
+        let mut out = BytesMut::with_capacity(self.len());
         for chunk in self.chunks() {
             out.extend_from_slice(chunk);
         }
@@ -128,9 +141,32 @@ impl DataList {
 
 impl From<Bytes> for DataList {
     fn from(bytes: Bytes) -> Self {
-        let mut list = DataList::new();
-        list.push(bytes);
-        list
+        DataList { first: (!bytes.is_empty()).then_some(bytes), rest: None }
+    }
+}
+
+impl IntoIterator for DataList {
+    type Item = Bytes;
+    type IntoIter = IntoChunks;
+
+    /// The slices, in order; none of them is empty.
+    fn into_iter(self) -> IntoChunks {
+        IntoChunks { first: self.first, rest: self.rest.map(|rest| rest.list.into_iter()) }
+    }
+}
+
+/// The slices of a [`DataList`].
+#[derive(Debug)]
+pub struct IntoChunks {
+    first: Option<Bytes>,
+    rest: Option<std::vec::IntoIter<Bytes>>,
+}
+
+impl Iterator for IntoChunks {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        self.first.take().or_else(|| self.rest.as_mut()?.next())
     }
 }
 
@@ -150,7 +186,7 @@ impl FromIterator<Bytes> for DataList {
 
 impl PartialEq for DataList {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.chunks().flatten().eq(other.chunks().flatten())
+        self.len() == other.len() && self.chunks().flatten().eq(other.chunks().flatten())
     }
 }
 

@@ -293,6 +293,5 @@ const REPORT_LUNS: u8 = 0xa0;
 
 fn answer(target: &mut Target, task: TaskId, reply: Reply) {
     // A task that has ended in the meantime, with its connection say, takes no answer.
-    let sent = if reply.data.is_empty() { Ok(()) } else { target.send_data(task, reply.data) };
-    let _: Result<(), Misuse> = sent.and_then(|()| target.complete(task, reply.response, reply.transfer_len));
+    let _: Result<(), Misuse> = target.complete_with(task, reply.data, reply.response, reply.transfer_len);
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use iscsicore::scsi::Response;
+use iscsicore::scsi::{Response, Status};
 use iscsicore::target::Event;
 use iscsicore::wire::{DataIn, Residual, TargetPdu};
 use iscsicore::{DataList, Misuse};
@@ -151,4 +151,43 @@ fn bytes_are_counted() {
     app.serve(&mut s);
     let counters = s.target.counters();
     assert_eq!((counters.commands, counters.bytes_in, counters.bytes_out), (2, 10_000, 700));
+}
+
+/// Ending a command with its last payload in one call sends what the two calls send, header for header, whatever the
+/// initiator expected and whether or not it fits one PDU.
+#[test]
+fn complete_with_is_send_data_and_complete() {
+    for expected in [0, 4, 512, 4096, 8192, 20_000] {
+        for len in [0, 1, 512, 4095, 4096, 8192, 8193, 20_000, 30_000] {
+            for transfer_len in [0, len, len + 512] {
+                for response in [Response::good(), Response::with_status(Status::BUSY)] {
+                    let payload = app::pattern(len as usize);
+                    let answers = [false, true].map(|at_once| {
+                        let mut s = Setup::default().connect();
+                        let read = s.read(expected);
+                        s.send(read);
+                        let task = match s.events().pop() {
+                            Some(Event::Command(command)) => command.task,
+                            other => panic!("a command: {other:?}"),
+                        };
+                        let (data, response) = (DataList::from(payload.clone()), response.clone());
+                        if at_once {
+                            s.target.complete_with(task, data, response, transfer_len).unwrap();
+                        } else {
+                            s.target.send_data(task, data).unwrap();
+                            s.target.complete(task, response, transfer_len).unwrap();
+                        }
+                        assert_eq!(s.target.outstanding(), 0);
+                        let answers = s.answers();
+                        (
+                            answers.into_iter().map(|a| (a.bhs, a.data)).collect::<Vec<_>>(),
+                            s.target.counters(),
+                        )
+                    });
+                    assert!(!answers[0].0.is_empty());
+                    assert_eq!(answers[0], answers[1], "{len} bytes of {expected}, transfer {transfer_len}");
+                }
+            }
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::pool::{self, ReadBuffer};
+
 /// Payload up to this many bytes is copied out. A slice keeps the whole buffer that it lies in alive, and a peer
 /// that sends small payloads for tasks which stay open could keep a read buffer alive with each of them.
 /// The usual payload of a write is larger than this; what is smaller (text, mode pages, reservation
@@ -29,14 +31,27 @@ const PIECES: usize = 32;
 /// A stream of bytes: the pieces of `queue`, then `staging[head..filled]`.
 ///
 /// `staging` is initialised to its whole length, since the core has no unsafe code; the bytes from `filled` on are
-/// what the next read may fill. Payload is split off its front, so it shrinks until it is renewed. Nobody else can
-/// write to what is left of it, whoever holds the payload before it.
+/// what the next read may fill. Payload leaves it in one of two ways:
+///
+/// - A buffer that is whole is frozen as it is, and payload sliced out of it (`frozen`). When all that payload has been
+///   dropped by the next read, as it has where storage answers at once, the same buffer is read into from the
+///   front again: nothing to clear, and the same cache lines every time.
+/// - Where that payload was still held, the next payloads are split off the front of a buffer, and what is left is
+///   read into; nobody else can write there, whoever holds the payload before it. So payload that is held for
+///   long lies close together. A buffer that was split has to be cleared before it is used from the front again.
 pub(super) struct Input {
     queue: VecDeque<Bytes>,
     queued: usize,
     staging: BytesMut,
     head: usize,
     filled: usize,
+    /// The buffer while payload is sliced out of it. `staging` is empty then, and the last piece of `queue` what the
+    /// buffer has left.
+    frozen: Option<Frozen>,
+    /// A buffer whose payload was still held when the next read came.
+    spent: Option<Bytes>,
+    /// How many payloads are to be split off yet, before slicing is tried again.
+    splits: u32,
     /// Length of the allocation that `staging` is the rest of; of one that was lent, the size that was asked for.
     block: usize,
     /// Bytes at the front that [`Input::gather`] promised one buffer; 0 when there is no promise.
@@ -46,6 +61,18 @@ pub(super) struct Input {
     allocations: usize,
 }
 
+/// A whole buffer that slices are taken of.
+struct Frozen {
+    buffer: Bytes,
+    /// End of what was read into it.
+    filled: usize,
+}
+
+/// Payloads split off after one that was held for longer than until the next read. Each attempt to slice gives up
+/// the rest of a buffer when it fails, so attempts are to be rare among payloads that are held: this many
+/// of 4 KiB fill four buffers.
+const SPLITS: u32 = 128;
+
 impl Input {
     pub(super) fn new(read_buffer: usize) -> Self {
         Input {
@@ -54,6 +81,9 @@ impl Input {
             staging: BytesMut::new(),
             head: 0,
             filled: 0,
+            frozen: None,
+            spent: None,
+            splits: 0,
             block: 0,
             gathering: 0,
             read_buffer: read_buffer.max(LEAST_BUFFER),
@@ -68,11 +98,13 @@ impl Input {
     }
 
     /// Bytes waiting.
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.queued + self.filled - self.head
     }
 
     /// The first `N` bytes, when they are there.
+    #[inline]
     pub(super) fn peek<const N: usize>(&self) -> Option<[u8; N]> {
         let front = match self.queue.front() {
             Some(piece) => piece,
@@ -120,6 +152,7 @@ impl Input {
     }
 
     /// Drops the first `len` bytes, or all when there are fewer.
+    #[inline]
     pub(super) fn skip(&mut self, len: usize) {
         let mut left = len;
         while let Some(piece) = self.queue.front_mut() {
@@ -139,14 +172,19 @@ impl Input {
 
     /// Takes the first `len` bytes (or all when there are fewer) as one slice. They are copied only when they are
     /// few, or when they lie in several pieces.
+    #[inline]
     pub(super) fn take(&mut self, len: usize) -> Bytes {
         let len = len.min(self.len());
         self.gathering = 0;
         if len <= COPY_UP_TO {
             return self.take_copy(len);
         }
+        if self.queue.is_empty() && self.splits == 0 && self.staging.len() == self.block {
+            self.freeze();
+        }
         match self.queue.front_mut() {
             None => {
+                self.splits = self.splits.saturating_sub(1);
                 self.staging.advance(self.head);
                 self.filled -= self.head + len;
                 self.head = 0;
@@ -174,8 +212,42 @@ impl Input {
         Bytes::from(out)
     }
 
+    /// Begins to slice payload out of the buffer.
+    #[inline]
+    fn freeze(&mut self) {
+        let filled = self.filled;
+        let buffer = core::mem::take(&mut self.staging).freeze();
+        self.queued = filled - self.head;
+        self.queue.push_back(buffer.slice(self.head..filled));
+        (self.head, self.filled) = (0, 0);
+        self.frozen = Some(Frozen { buffer, filled });
+    }
+
+    /// Makes the buffer one to read into again, what is left in it staying where it is; or gives it up, when payload
+    /// of it is held.
+    fn thaw(&mut self) {
+        let Some(Frozen { buffer, filled }) = self.frozen.take() else { return };
+        // The only piece: whatever joins the queue thaws the buffer before.
+        let rest = self.queue.pop_front().map_or(0, |piece| piece.len());
+        match buffer.try_into_mut() {
+            Ok(buffer) => {
+                self.queued = 0;
+                (self.staging, self.head, self.filled) = (buffer, filled - rest, filled);
+                self.rewind();
+            }
+            Err(buffer) => {
+                if rest > 0 {
+                    self.queue.push_back(buffer.slice(filled - rest..filled));
+                }
+                self.spent = Some(buffer);
+                self.splits = SPLITS;
+            }
+        }
+    }
+
     /// Appends owned bytes.
     pub(super) fn push(&mut self, mut bytes: Bytes) {
+        self.thaw();
         if self.queue.is_empty() && self.len() < self.gathering {
             // A segment is being put together: its bytes join it now, rather than all pieces being held until
             // the last one is there.
@@ -190,7 +262,7 @@ impl Input {
         if bytes.len() <= COPY_UP_TO && self.queue.len() >= PIECES {
             if self.room() < bytes.len() {
                 self.seal();
-                self.replace(BytesMut::zeroed(self.read_buffer));
+                self.replace(pool::fresh(self.read_buffer));
             }
             self.append_copy(&bytes);
             return;
@@ -223,10 +295,11 @@ impl Input {
 
     /// Renews the buffer when the next read needs that.
     pub(super) fn make_room(&mut self) {
+        self.thaw();
         if let Some(least) = self.least() {
             let size = self.read_buffer.max(least);
             if !self.reclaim(size) {
-                self.move_to(BytesMut::zeroed(size));
+                self.move_to(pool::fresh(size));
             }
         }
     }
@@ -234,6 +307,7 @@ impl Input {
     /// The least size of the buffer to be lent, when the next read needs one. A buffer of the receiver's own that
     /// nobody holds a slice of is renewed here.
     pub(super) fn needs(&mut self) -> Option<usize> {
+        self.thaw();
         let least = self.least()?;
         (!self.reclaim(self.read_buffer.max(least))).then_some(least)
     }
@@ -242,8 +316,8 @@ impl Input {
     /// and little has to be moved, or the segment under way does not fit.
     fn least(&self) -> Option<usize> {
         if self.gathering > 0 {
-            let fits = self.staging.len() - self.head >= self.gathering;
-            return (!fits && self.queue.is_empty()).then_some(self.gathering + LOOKAHEAD);
+            let fits = self.queue.is_empty() && self.staging.len() - self.head >= self.gathering;
+            return (!fits).then_some(self.gathering + LOOKAHEAD);
         }
         let used_up = self.room() < SMALLEST_READ && self.len() <= SMALLEST_READ / 2;
         used_up.then(|| self.len() + SMALLEST_READ)
@@ -251,23 +325,22 @@ impl Input {
 
     /// Goes on with `buffer`, and gives back the one that it replaces; or gives back `buffer`, where none is needed
     /// or this one is too small.
-    pub(super) fn lend(&mut self, buffer: BytesMut) -> Option<BytesMut> {
-        let other = match self.least() {
+    pub(super) fn lend(&mut self, buffer: BytesMut) -> Option<ReadBuffer> {
+        match self.least() {
             Some(least) if buffer.len() >= least => self.move_to(buffer),
-            _ => buffer,
-        };
-        (other.capacity() > 0).then_some(other)
+            _ => Some(ReadBuffer::Open(buffer)),
+        }
     }
 
     /// Gives up the buffer when nothing is in it and nothing is to come into this one.
-    pub(super) fn release(&mut self) -> Option<BytesMut> {
-        if self.len() > 0 || self.gathering > 0 || self.staging.capacity() == 0 {
+    pub(super) fn release(&mut self) -> Option<ReadBuffer> {
+        self.thaw();
+        if self.len() > 0 || self.gathering > 0 {
             return None;
         }
         let suits = self.suits(self.read_buffer);
-        let buffer = core::mem::take(&mut self.staging);
-        (self.head, self.filled, self.block) = (0, 0, 0);
-        suits.then_some(buffer)
+        let buffer = self.replace(BytesMut::new());
+        buffer.filter(|_| suits)
     }
 
     /// Makes sure that the first `len` bytes will lie in one buffer when they have all arrived.
@@ -277,7 +350,7 @@ impl Input {
     /// what is still to come is read to its final place.
     pub(super) fn gather(&mut self, len: usize) {
         self.gathering = len;
-        if self.queue.is_empty() {
+        if self.queue.is_empty() || self.frozen.is_some() {
             return;
         }
         if self.head == self.filled && self.staging.len() >= len {
@@ -287,7 +360,7 @@ impl Input {
             }
             self.queued = 0;
         } else {
-            self.move_to(BytesMut::zeroed(self.read_buffer.max(len + LOOKAHEAD)));
+            self.move_to(pool::fresh(self.read_buffer.max(len + LOOKAHEAD)));
         }
     }
 
@@ -297,10 +370,15 @@ impl Input {
     }
 
     /// Moves all that waits to the front of the buffer that there is, when nobody holds a slice of it any more and its
-    /// size suits; it has `size` bytes then. Else the rest of the buffer is given up: it was to be renewed.
+    /// size suits; it has `size` bytes at least then. Else the rest of the buffer is given up: it was to be renewed.
     fn reclaim(&mut self, size: usize) -> bool {
         if !self.queue.is_empty() || !self.suits(size) {
             return false;
+        }
+        if self.staging.len() == self.block {
+            self.staging.copy_within(self.head..self.filled, 0);
+            (self.head, self.filled) = (0, self.filled - self.head);
+            return true;
         }
         self.staging.truncate(self.filled);
         self.staging.advance(self.head);
@@ -308,12 +386,13 @@ impl Input {
         let done = self.staging.try_reclaim(size - self.filled);
         if done {
             self.staging.resize(size, 0);
+            self.block = size;
         }
         done
     }
 
-    /// Moves all that waits to the front of `fresh`, and gives back the rest of the buffer before.
-    fn move_to(&mut self, mut fresh: BytesMut) -> BytesMut {
+    /// Moves all that waits to the front of `fresh`, and gives back the buffer before.
+    fn move_to(&mut self, mut fresh: BytesMut) -> Option<ReadBuffer> {
         let len = self.len();
         self.copy_front(0, &mut fresh[..len]);
         self.queue.clear();
@@ -334,14 +413,18 @@ impl Input {
         }
     }
 
-    fn replace(&mut self, fresh: BytesMut) -> BytesMut {
-        self.block = fresh.len().max(self.read_buffer);
+    fn replace(&mut self, fresh: BytesMut) -> Option<ReadBuffer> {
+        self.block = if fresh.is_empty() { 0 } else { fresh.len().max(self.read_buffer) };
         (self.head, self.filled) = (0, 0);
         #[cfg(test)]
         {
-            self.allocations += 1;
+            self.allocations += usize::from(!fresh.is_empty());
         }
-        core::mem::replace(&mut self.staging, fresh)
+        let old = core::mem::replace(&mut self.staging, fresh);
+        match self.spent.take() {
+            Some(spent) => Some(ReadBuffer::Frozen(spent)),
+            None => (old.capacity() > 0).then_some(ReadBuffer::Open(old)),
+        }
     }
 
     /// Starts again at the front of the buffer when all of it was taken.
@@ -354,7 +437,7 @@ impl Input {
     /// Bytes of memory that this holds, slices handed out not counted.
     #[cfg(test)]
     pub(super) fn footprint(&self) -> usize {
-        self.block + self.queued
+        self.block + if self.frozen.is_some() { 0 } else { self.queued }
     }
 
     /// Pieces in the queue.

@@ -35,6 +35,8 @@ mod receiver;
 mod transmitter;
 
 #[cfg(test)]
+mod lending_tests;
+#[cfg(test)]
 mod tests;
 
 use core::fmt;

@@ -2,9 +2,49 @@
 
 use core::fmt;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::Receiver;
+
+/// A read buffer that a connection has given up.
+#[derive(Debug)]
+pub(super) enum ReadBuffer {
+    /// The part of it that nobody else has, to be read into.
+    Open(BytesMut),
+    /// All of it, with payload in it that was still held.
+    Frozen(Bytes),
+}
+
+impl ReadBuffer {
+    /// The buffer to read into: as it is where that is enough, or from its front when nobody holds payload of it.
+    fn open(&mut self, least: usize, size: usize) -> Option<BytesMut> {
+        match self {
+            ReadBuffer::Open(buffer) => {
+                if buffer.len() < least {
+                    buffer.clear();
+                    if !buffer.try_reclaim(size) {
+                        return None;
+                    }
+                    buffer.resize(size, 0);
+                }
+                Some(core::mem::take(buffer))
+            }
+            ReadBuffer::Frozen(buffer) if buffer.len() >= least && buffer.is_unique() => {
+                core::mem::take(buffer).try_into_mut().ok()
+            }
+            ReadBuffer::Frozen(_) => None,
+        }
+    }
+}
+
+/// A new buffer of `size` bytes.
+pub(super) fn fresh(size: usize) -> BytesMut {
+    let mut buffer = BytesMut::zeroed(size);
+    // From now on it has a count of those who share it, which would otherwise be allocated, and freed, each time that
+    // payload is taken out of it.
+    drop(buffer.split_to(0));
+    buffer
+}
 
 /// Read buffers for all connections of one thread.
 ///
@@ -35,7 +75,7 @@ use super::Receiver;
 /// assert_eq!(pool.len(), 1);
 /// ```
 pub struct BufferPool {
-    buffers: Vec<BytesMut>,
+    buffers: Vec<ReadBuffer>,
     size: usize,
     keep: usize,
 }
@@ -79,20 +119,15 @@ impl BufferPool {
     /// A buffer of at least `least` bytes: the one that was used last, if it does, as it is the likeliest to be in the cache.
     fn take(&mut self, least: usize) -> BytesMut {
         for at in (0..self.buffers.len()).rev() {
-            let buffer = &mut self.buffers[at];
-            if buffer.len() < least {
-                buffer.clear();
-                if !buffer.try_reclaim(self.size) {
-                    continue;
-                }
-                buffer.resize(self.size, 0);
+            if let Some(buffer) = self.buffers[at].open(least, self.size) {
+                self.buffers.remove(at);
+                return buffer;
             }
-            return self.buffers.remove(at);
         }
-        BytesMut::zeroed(self.size)
+        fresh(self.size)
     }
 
-    fn put(&mut self, buffer: BytesMut) {
+    fn put(&mut self, buffer: ReadBuffer) {
         if self.keep == 0 {
             return;
         }

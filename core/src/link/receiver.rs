@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::digest::{self, DIGEST_LEN};
 use super::input::Input;
+use super::pool::ReadBuffer;
 use super::{TaskId, padding};
 use crate::wire::{BHS_LEN, Bhs};
 use crate::{FrameError, Limits};
@@ -84,9 +85,8 @@ pub enum Want<'a> {
 /// largest data segment, whichever is larger, and what was pushed. Payload of more than 512 bytes is handed out as a
 /// slice, which keeps the buffer around it alive until it is dropped.
 ///
-/// The buffer need not be its own: [`needs_buffer`](Self::needs_buffer), [`lend`](Self::lend) and
-/// [`release`](Self::release) let connections share the few that are in use at one time (see
-/// [`BufferPool`](super::BufferPool)). Where nobody lends one, [`want`](Self::want) allocates it.
+/// The buffer need not be its own: with a [`BufferPool`](super::BufferPool) connections share the few that are in use at
+/// one time. Where nobody lends one, [`want`](Self::want) allocates it.
 ///
 /// Errors are final: the same one is returned from then on.
 pub struct Receiver {
@@ -219,26 +219,22 @@ impl Receiver {
         self.input.set_read_buffer(bytes);
     }
 
-    /// Whether the next [`want`](Self::want) would allocate a read buffer, and if so how long one that is lent has to
-    /// be at least. A buffer that is here and of which nobody holds a slice is made ready again instead.
-    pub fn needs_buffer(&mut self) -> Option<usize> {
+    /// The least length of a buffer to be lent before the next [`want`](Self::want), if that would allocate one. A
+    /// buffer that is here and of which nobody holds a slice is made ready again instead.
+    pub(super) fn needs_buffer(&mut self) -> Option<usize> {
         if self.failed.is_some() || self.is_ready() { None } else { self.input.needs() }
     }
 
     /// Lends a buffer to read into; its length counts, not its capacity. The one in use so far comes back, if there
-    /// is one: it is used up, and slices of it may still be held. `buffer` itself comes back when none
-    /// [is needed](Self::needs_buffer), or when it is too short.
-    pub fn lend(&mut self, buffer: BytesMut) -> Option<BytesMut> {
-        if self.failed.is_some() || self.is_ready() { Some(buffer) } else { self.input.lend(buffer) }
+    /// is one, or `buffer` itself when it does not do.
+    pub(super) fn lend(&mut self, buffer: BytesMut) -> Option<ReadBuffer> {
+        self.input.lend(buffer)
     }
 
-    /// Takes back the read buffer, when nothing that has arrived lies in it and no segment under way needs it: so
-    /// after a read that found nothing. What comes back is the part that was not handed out as payload. It can be
-    /// written to, or lent again, whether or not slices of the other part are still held.
-    ///
-    /// A buffer that does not suit the size set ([`set_read_buffer`](Self::set_read_buffer)) is dropped: one that is
-    /// smaller, or that a very long segment needed.
-    pub fn release(&mut self) -> Option<BytesMut> {
+    /// Takes back the read buffer, when nothing that has arrived lies in it and no segment under way needs it. One
+    /// that does not suit the size set ([`set_read_buffer`](Self::set_read_buffer)) is dropped: one that is smaller,
+    /// or that a very long segment needed.
+    pub(super) fn release(&mut self) -> Option<ReadBuffer> {
         self.input.release()
     }
 
@@ -262,10 +258,11 @@ impl Receiver {
     /// [`FrameError`] when the stream cannot be understood any more; the connection is to be closed.
     pub fn next_pdu(&mut self, choose: impl FnMut(&Bhs) -> Placement) -> Result<Option<Pdu>, FrameError> {
         self.check()?;
-        match self.step(choose) {
-            Err(error) => self.fail(error),
-            ok => ok,
+        let taken = if self.body.is_none() { self.start(choose) } else { Ok(self.go_on()) };
+        if let Err(error) = taken {
+            self.failed = Some(error);
         }
+        taken
     }
 
     /// Bytes of memory held, slices handed out not counted.
@@ -316,6 +313,7 @@ impl Receiver {
         self.input.len() >= lengths.header + body
     }
 
+    #[inline]
     fn lengths(&self, bhs: &Bhs, data_digest: bool) -> Lengths {
         let ahs = bhs.total_ahs_len();
         let data = bhs.data_segment_len() as usize;
@@ -325,22 +323,29 @@ impl Receiver {
         Lengths { ahs, header, data, tail }
     }
 
-    fn step(&mut self, choose: impl FnMut(&Bhs) -> Placement) -> Result<Option<Pdu>, FrameError> {
-        let Some(body) = self.body.take() else { return self.start(choose) };
+    /// Takes the PDU whose header was taken, when all of it is here.
+    fn go_on(&mut self) -> Option<Pdu> {
+        let body = self.body.as_ref()?;
         let lengths = self.lengths(&body.bhs, body.digest);
         let arrived = match &body.placing {
             Some(_) if body.missing().is_some() => false,
             Some(_) => self.input.len() >= lengths.tail,
             None => self.input.len() >= lengths.data + lengths.tail,
         };
-        if !arrived {
-            self.body = Some(body);
-            return Ok(None);
+        let Body { bhs, ahs, digest, placing, .. } = self.body.take_if(|_| arrived)?;
+        let mut pdu = Pdu { bhs, ahs, data: Bytes::new(), placed: 0, digest: SegmentDigest::NotUsed };
+        match placing {
+            Some(placing) => {
+                (pdu.data, pdu.placed) = (placing.prefix, placing.placed);
+                self.finish(&mut pdu, digest, placing.crc, lengths.tail);
+            }
+            None => self.take_data(&mut pdu, digest, &lengths),
         }
-        Ok(Some(self.finish(body, &lengths)))
+        Some(pdu)
     }
 
     /// Takes a header, and the rest of its PDU when that is here.
+    #[inline]
     fn start(&mut self, mut choose: impl FnMut(&Bhs) -> Placement) -> Result<Option<Pdu>, FrameError> {
         let Some(bytes) = self.input.peek::<BHS_LEN>() else { return Ok(None) };
         let bhs = Bhs(bytes);
@@ -358,15 +363,22 @@ impl Receiver {
         if bhs.data_segment_len() > self.max_segment {
             return Err(FrameError::SegmentTooLong { len: bhs.data_segment_len(), max: self.max_segment });
         }
-        self.input.skip(BHS_LEN);
-        let ahs = self.input.take(lengths.ahs);
-        self.input.skip(lengths.header - BHS_LEN - lengths.ahs);
-
-        let mut body = Body { bhs, ahs, header: lengths.header, digest: self.data_digest, placing: None };
+        let mut pdu =
+            Pdu { bhs, ahs: Bytes::new(), data: Bytes::new(), placed: 0, digest: SegmentDigest::NotUsed };
+        if lengths.ahs == 0 {
+            self.input.skip(lengths.header);
+        } else {
+            self.input.skip(BHS_LEN);
+            pdu.ahs = self.input.take(lengths.ahs);
+            self.input.skip(lengths.header - BHS_LEN - lengths.ahs);
+        }
         let here = self.input.len();
         if here >= lengths.data + lengths.tail {
-            return Ok(Some(self.finish(body, &lengths)));
+            self.take_data(&mut pdu, self.data_digest, &lengths);
+            return Ok(Some(pdu));
         }
+        let Pdu { bhs, ahs, .. } = pdu;
+        let mut body = Body { bhs, ahs, header: lengths.header, digest: self.data_digest, placing: None };
         match if here < lengths.data { choose(&bhs) } else { Placement::Stage } {
             Placement::Stage => self.input.gather(lengths.data + lengths.tail),
             Placement::Slot(slot) if slot.len != bhs.data_segment_len() => {
@@ -390,23 +402,25 @@ impl Receiver {
         if computed == received { Ok(()) } else { Err(FrameError::HeaderDigest { computed, received }) }
     }
 
-    /// Takes what is left of a PDU that has arrived.
-    fn finish(&mut self, body: Body, lengths: &Lengths) -> Pdu {
-        let Body { bhs, ahs, digest, placing, .. } = body;
+    /// Takes the data segment of a PDU, all of which has arrived.
+    #[inline]
+    fn take_data(&mut self, pdu: &mut Pdu, digest: bool, lengths: &Lengths) {
         if lengths.data == 0 {
-            return Pdu { bhs, ahs, data: Bytes::new(), placed: 0, digest: SegmentDigest::NotUsed };
+            return;
         }
-        let (data, placed, crc) = match placing {
-            Some(placing) => (placing.prefix, placing.placed, placing.crc),
-            None => {
-                let data = self.input.take(lengths.data);
-                let crc = if digest { digest::append(0, &data) } else { 0 };
-                (data, 0, crc)
-            }
-        };
-        let verdict = if digest { self.verify_data(crc, lengths.tail) } else { SegmentDigest::NotUsed };
-        self.input.skip(lengths.tail);
-        Pdu { bhs, ahs, data, placed, digest: verdict }
+        pdu.data = self.input.take(lengths.data);
+        let crc = if digest { digest::append(0, &pdu.data) } else { 0 };
+        self.finish(pdu, digest, crc, lengths.tail);
+    }
+
+    /// Takes what ends a data segment; `crc` is that of its bytes.
+    fn finish(&mut self, pdu: &mut Pdu, digest: bool, crc: u32, tail: usize) {
+        if digest {
+            pdu.digest = self.verify_data(crc, tail);
+        }
+        if tail > 0 {
+            self.input.skip(tail);
+        }
     }
 
     /// Compares the digest behind the padding, which the digest covers whatever its value is.

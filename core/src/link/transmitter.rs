@@ -61,8 +61,22 @@ impl Transmitter {
     ///
     /// # Panics
     /// When `data` is longer than DataSegmentLength can say (2^24 - 1 bytes).
-    pub fn push(&mut self, bhs: Bhs, data: DataList) {
-        self.push_with_ahs(bhs, &[], data);
+    pub fn push(&mut self, mut bhs: Bhs, data: DataList) {
+        assert!(data.len() <= SEGMENT_MAX, "a data segment of {} bytes", data.len());
+        bhs.set_data_segment_len(data.len() as u32);
+        bhs.set_total_ahs_len(0);
+        let mut bytes = [0; HEADER_MAX];
+        bytes[..BHS_LEN].copy_from_slice(&bhs.0);
+        let mut len = BHS_LEN;
+        if self.header_digest {
+            bytes[BHS_LEN..].copy_from_slice(&digest::to_wire(digest::append(0, &bhs.0)));
+            len = HEADER_MAX;
+        }
+        self.queued += len;
+        self.segments.push_back(Segment::Header { bytes, len: len as u8 });
+        if !data.is_empty() {
+            self.add_data(data);
+        }
     }
 
     /// Queues a PDU with additional header segments, which are padded to whole words when they are not yet.
@@ -70,28 +84,22 @@ impl Transmitter {
     /// # Panics
     /// When `data` is longer than 2^24 - 1 bytes, or `ahs` than 1020.
     pub fn push_with_ahs(&mut self, mut bhs: Bhs, ahs: &[u8], data: DataList) {
+        if ahs.is_empty() {
+            return self.push(bhs, data);
+        }
         assert!(data.len() <= SEGMENT_MAX, "a data segment of {} bytes", data.len());
         assert!(ahs.len() <= AHS_MAX, "additional header segments of {} bytes", ahs.len());
         bhs.set_data_segment_len(data.len() as u32);
         bhs.set_total_ahs_len(ahs.len() + padding(ahs.len()));
-
         let mut bytes = [0; HEADER_MAX];
         bytes[..BHS_LEN].copy_from_slice(&bhs.0);
-        if ahs.is_empty() {
-            let len = if self.header_digest {
-                bytes[BHS_LEN..].copy_from_slice(&digest::to_wire(digest::append(0, &bhs.0)));
-                HEADER_MAX
-            } else {
-                BHS_LEN
-            };
-            self.add(Segment::Header { bytes, len: len as u8 });
-        } else {
-            self.add(Segment::Header { bytes, len: BHS_LEN as u8 });
-            let crc = digest::append(digest::append(0, &bhs.0), ahs);
-            self.add(Segment::Data(Bytes::copy_from_slice(ahs)));
-            self.add_tail(padding(ahs.len()), self.header_digest.then_some(crc));
+        self.add(Segment::Header { bytes, len: BHS_LEN as u8 });
+        let crc = digest::append(digest::append(0, &bhs.0), ahs);
+        self.add(Segment::Data(Bytes::copy_from_slice(ahs)));
+        self.add_tail(padding(ahs.len()), self.header_digest.then_some(crc));
+        if !data.is_empty() {
+            self.add_data(data);
         }
-        self.add_data(&data);
     }
 
     /// Bytes not yet written.
@@ -99,19 +107,20 @@ impl Transmitter {
         self.queued
     }
 
-    fn add_data(&mut self, data: &DataList) {
-        if data.is_empty() {
-            // No data segment, no data digest (section 11.2.3).
-            return;
-        }
+    /// Adds a data segment. Without one there is no data digest (section 11.2.3).
+    #[inline]
+    fn add_data(&mut self, data: DataList) {
+        let pad = padding(data.len());
         let mut crc = 0;
-        for chunk in data.chunks() {
+        for chunk in data {
             if self.data_digest {
-                crc = digest::append(crc, chunk);
+                crc = digest::append(crc, &chunk);
             }
-            self.add(Segment::Data(chunk.clone()));
+            self.add(Segment::Data(chunk));
         }
-        self.add_tail(padding(data.len()), self.data_digest.then_some(crc));
+        if pad > 0 || self.data_digest {
+            self.add_tail(pad, self.data_digest.then_some(crc));
+        }
     }
 
     /// Adds `pad` zero bytes, and the digest of what gave `crc` followed by them.

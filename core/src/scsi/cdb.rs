@@ -13,18 +13,20 @@ pub const MAX_CDB_LEN: usize = 260;
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Cdb {
     first: [u8; 16],
-    rest: Bytes,
+    /// Never empty. Behind a pointer, as every command carries a CDB through several hands and next to none has this.
+    rest: Option<Box<Bytes>>,
 }
 
 impl Cdb {
     /// A CDB of at most 16 bytes, padded with zeros.
     pub const fn new(first: [u8; 16]) -> Self {
-        Cdb { first, rest: Bytes::new() }
+        Cdb { first, rest: None }
     }
 
     /// A CDB whose bytes from the 17th on are `rest`; `None` when it would be longer than [`MAX_CDB_LEN`].
     pub fn with_rest(first: [u8; 16], rest: Bytes) -> Option<Self> {
-        (rest.len() <= MAX_CDB_LEN - 16).then_some(Cdb { first, rest })
+        let fits = rest.len() <= MAX_CDB_LEN - 16;
+        fits.then(|| Cdb { first, rest: (!rest.is_empty()).then(|| Box::new(rest)) })
     }
 
     /// The CDB in `bytes`; `None` when there are more than [`MAX_CDB_LEN`].
@@ -41,8 +43,9 @@ impl Cdb {
     }
 
     /// The bytes from the 17th on; empty for nearly every command.
-    pub const fn rest(&self) -> &Bytes {
-        &self.rest
+    pub fn rest(&self) -> &Bytes {
+        static NOTHING: Bytes = Bytes::new();
+        self.rest.as_deref().unwrap_or(&NOTHING)
     }
 
     /// OPERATION CODE.
@@ -68,7 +71,7 @@ impl Cdb {
     pub fn byte(&self, at: usize) -> u8 {
         match at.checked_sub(16) {
             None => self.first[at],
-            Some(at) => self.rest.get(at).copied().unwrap_or(0),
+            Some(at) => self.rest().get(at).copied().unwrap_or(0),
         }
     }
 

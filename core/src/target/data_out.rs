@@ -6,7 +6,7 @@
 use core::num::NonZeroU32;
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::DataList;
 use crate::login::Parameters;
@@ -47,7 +47,7 @@ pub(super) struct Request {
 }
 
 /// The payload of one command.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct DataOutState {
     /// What the initiator said it would send in all.
     expected: u32,
@@ -55,8 +55,8 @@ pub(super) struct DataOutState {
     wanted: Option<u32>,
     /// The bytes from 0 on that are here without a gap.
     prefix: Assembly,
-    /// What arrived ahead of a gap, by offset.
-    ahead: BTreeMap<u32, Bytes>,
+    /// What arrived ahead of a gap, by offset; `None` while nothing ever has.
+    ahead: Option<BTreeMap<u32, Bytes>>,
     /// Whether what arrives is dropped: nobody wants it any more.
     unwanted: bool,
     open: Vec<Sequence>,
@@ -70,7 +70,7 @@ pub(super) struct DataOutState {
 #[derive(Debug, Default)]
 struct Assembly {
     list: DataList,
-    small: BytesMut,
+    small: Vec<u8>,
 }
 
 /// Pieces below this many bytes are copied.
@@ -84,33 +84,31 @@ const SMALL_BLOCK: usize = 64 * 1024;
 const MOST_PIECES: usize = 4096;
 
 impl DataOutState {
-    /// Starts with the payload that the command carried. `more` says that unsolicited Data-Out PDUs follow (F=0).
-    pub(super) fn new(expected: u32, immediate: Bytes, more: bool, parameters: &Parameters) -> Self {
-        let first_burst = parameters.first_burst.min(expected);
+    /// Starts again, for another command, with the payload that it carried; that of the one before has been
+    /// [dropped](Self::discard). `more` says that unsolicited Data-Out PDUs follow (F=0).
+    #[inline]
+    pub(super) fn begin(&mut self, expected: u32, immediate: Bytes, more: bool, parameters: &Parameters) {
         let len = immediate.len() as u32;
-        let fault = if len > expected || len > parameters.first_burst {
+        self.fault = if len > expected || len > parameters.first_burst {
             Some(DataFault::IncorrectAmount)
         } else if (len > 0 && !parameters.immediate_data) || (more && parameters.initial_r2t) {
             Some(DataFault::Unexpected)
         } else {
             None
         };
-        let mut state = DataOutState {
-            expected,
-            wanted: None,
-            prefix: Assembly::default(),
-            ahead: BTreeMap::new(),
-            unwanted: false,
-            open: Vec::new(),
-            requested: len,
-            fault,
-        };
-        if fault.is_none() {
-            state.prefix.list = immediate.into();
+        self.expected = expected;
+        self.wanted = None;
+        self.unwanted = false;
+        self.requested = len;
+        self.open.clear();
+        debug_assert!(self.prefix.len() == 0 && self.ahead.is_none());
+        if self.fault.is_none() && len > 0 {
+            self.prefix.list = immediate.into();
         }
         if more {
-            let end = if fault.is_none() { first_burst.max(len) } else { u32::MAX };
-            state.open.push(Sequence {
+            let announced = parameters.first_burst.min(expected).max(len);
+            let end = if self.fault.is_none() { announced } else { u32::MAX };
+            self.open.push(Sequence {
                 ttt: Ttt::RESERVED,
                 start: len,
                 end,
@@ -118,13 +116,13 @@ impl DataOutState {
                 next_offset: len,
                 next_data_sn: DataSn(0),
             });
-            state.requested = first_burst.max(len);
+            self.requested = announced;
         }
-        state
     }
 
     /// Asks for the first `len` bytes, as far as the initiator has them. Returns whether that had been done before,
     /// in which case nothing changes.
+    #[inline]
     pub(super) fn want(&mut self, len: u32) -> bool {
         let again = self.wanted.is_some();
         self.wanted.get_or_insert(len.min(self.expected));
@@ -174,10 +172,15 @@ impl DataOutState {
     }
 
     /// Drops what has arrived and what will: nobody wants it any more.
+    #[inline]
     pub(super) fn discard(&mut self) {
         self.unwanted = true;
-        self.prefix = Assembly::default();
-        self.ahead.clear();
+        if self.prefix.len() > 0 {
+            self.prefix = Assembly::default();
+        }
+        if self.ahead.is_some() {
+            self.ahead = None;
+        }
     }
 
     /// The payload cannot be used; the first fault stays the one that is told.
@@ -192,11 +195,13 @@ impl DataOutState {
     }
 
     /// Whether all that was wanted is here and nothing more is on its way.
+    #[inline]
     pub(super) fn is_complete(&self) -> bool {
         self.is_quiet() && self.wanted.is_some_and(|w| self.prefix.len() as u64 >= u64::from(w))
     }
 
     /// Takes the payload, cut to what was wanted.
+    #[inline]
     pub(super) fn take(&mut self) -> DataList {
         let mut data = core::mem::take(&mut self.prefix).finish();
         data.truncate(self.wanted.unwrap_or(0) as usize);
@@ -248,7 +253,7 @@ impl DataOutState {
 
     /// What the unsolicited data did not bring is asked for, as long as it left no hole.
     fn end_unsolicited(&mut self) -> Result<(), DataFault> {
-        if !self.ahead.is_empty() {
+        if self.ahead.as_ref().is_some_and(|ahead| !ahead.is_empty()) {
             return Err(self.fail(DataFault::IncorrectAmount));
         }
         if !self.unwanted {
@@ -261,23 +266,34 @@ impl DataOutState {
     fn place(&mut self, offset: u32, data: Bytes) -> Result<(), DataFault> {
         let here = self.prefix.len();
         let (start, end) = (offset as usize, offset as usize + data.len());
-        let after_previous = match self.ahead.range(..offset).next_back() {
+        let Some(ahead) = &mut self.ahead else {
+            if start < here {
+                return Err(self.fail(DataFault::IncorrectAmount));
+            }
+            if start > here {
+                self.ahead = Some(BTreeMap::from([(offset, data)]));
+            } else {
+                self.prefix.push(data, self.expected);
+            }
+            return Ok(());
+        };
+        let after_previous = match ahead.range(..offset).next_back() {
             Some((have, bytes)) => *have as usize + bytes.len() <= start,
             None => start >= here,
         };
-        let before_next = self.ahead.range(offset..).next().is_none_or(|(have, _)| end <= *have as usize);
+        let before_next = ahead.range(offset..).next().is_none_or(|(have, _)| end <= *have as usize);
         if !after_previous || !before_next {
             return Err(self.fail(DataFault::IncorrectAmount));
         }
         if start > here {
-            if self.ahead.len() > MOST_PIECES + self.expected as usize / 512 {
+            if ahead.len() > MOST_PIECES + self.expected as usize / 512 {
                 return Err(self.fail(DataFault::IncorrectAmount));
             }
-            self.ahead.insert(offset, data);
+            ahead.insert(offset, data);
             return Ok(());
         }
         self.prefix.push(data, self.expected);
-        while let Some(next) = self.ahead.first_entry() {
+        while let Some(next) = ahead.first_entry() {
             if *next.key() as usize != self.prefix.len() {
                 break;
             }
@@ -307,7 +323,7 @@ impl Assembly {
 
     fn seal(&mut self) {
         if !self.small.is_empty() {
-            self.list.push(core::mem::take(&mut self.small).freeze());
+            self.list.push(core::mem::take(&mut self.small).into());
         }
     }
 

@@ -182,6 +182,7 @@ impl Target {
     }
 
     /// A task has ended: nobody waits for it any more.
+    #[inline]
     pub(super) fn task_ended(&mut self, id: TaskId) {
         for wait in &mut self.waits {
             wait.tasks.retain(|t| *t != id);
@@ -189,7 +190,14 @@ impl Target {
     }
 
     /// Lets happen what no longer waits for a task.
+    #[inline]
     pub(super) fn settle(&mut self) {
+        if !self.waits.is_empty() || self.tasks.management() > 0 {
+            self.settle_waits();
+        }
+    }
+
+    fn settle_waits(&mut self) {
         while let Some(at) = self.waits.iter().position(|w| w.tasks.is_empty()) {
             match self.waits.swap_remove(at).what {
                 WaitFor::Management(_) => {}

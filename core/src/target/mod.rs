@@ -188,15 +188,7 @@ impl Target {
     /// # Errors
     /// [`Misuse`] when the task is not the caller's.
     pub fn send_data(&mut self, task: TaskId, data: DataList) -> Result<(), Misuse> {
-        let (scsi, ..) = self.tasks.scsi_mut(task)?;
-        if scsi.aborted {
-            return Ok(());
-        }
-        if !scsi.is_with_caller() {
-            return Err(Misuse::WrongState("send_data: the task is not the caller's at the moment"));
-        }
-        self.queue_data_in(task, data);
-        Ok(())
+        self.queue_data_in(task, data)
     }
 
     /// Ends a command. `transfer_len` is the number of bytes that it would have moved had the initiator's expectation
@@ -227,9 +219,34 @@ impl Target {
         }
         scsi.phase = Phase::Finished;
         scsi.incoming.discard();
-        scsi.completion = Some(Completion { response, transfer_len });
-        self.finish_if_quiet(task);
+        let completion = Completion { response, transfer_len };
+        if scsi.incoming.is_quiet() {
+            self.respond(task, completion);
+        } else {
+            scsi.completion = Some(completion);
+        }
         Ok(())
+    }
+
+    /// [Sends](Self::send_data) the last payload of a command and [ends](Self::complete) it. Payload that fits one PDU
+    /// goes out with the status at once.
+    ///
+    /// # Errors
+    /// [`Misuse`] where one of the two would fail.
+    pub fn complete_with(
+        &mut self,
+        task: TaskId,
+        data: DataList,
+        response: scsi::Response,
+        transfer_len: u32,
+    ) -> Result<(), Misuse> {
+        if !data.is_empty() {
+            let alone =
+                if response.is_good() { self.send_alone(task, data, transfer_len) } else { Err(data) };
+            let Err(data) = alone else { return Ok(()) };
+            self.send_data(task, data)?;
+        }
+        self.complete(task, response, transfer_len)
     }
 
     /// Answers an [`Event::TaskManagement`]. The response leaves once the aborted tasks have ended, too.

@@ -34,6 +34,7 @@ impl Output {
         Output { queue: VecDeque::new(), bytes: 0, stat_sn }
     }
 
+    #[inline]
     pub(super) fn push(&mut self, bhs: Bhs, data: DataList, numbering: Numbering) {
         self.bytes += data.len() + OVERHEAD;
         self.queue.push_back((bhs, data, numbering));

@@ -38,8 +38,7 @@ impl Held {
 /// A request that has a place in the order of commands.
 #[derive(Debug)]
 enum Request {
-    Scsi(NewCommand),
-    /// A SCSI command that is a task already.
+    /// A SCSI command, which is a task already.
     Admitted(TaskId),
     TaskManagement(TaskManagementRequest),
     Text {
@@ -57,7 +56,6 @@ impl Request {
     fn parse(pdu: &Pdu) -> Result<Option<Request>, FrameError> {
         let bhs = &pdu.bhs;
         Ok(Some(match bhs.opcode() {
-            Opcode::ScsiCommand => Request::Scsi(NewCommand::parse(pdu)?),
             Opcode::TaskManagementRequest => Request::TaskManagement(TaskManagementRequest::parse(bhs)?),
             Opcode::TextRequest => {
                 Request::Text { request: TextRequest::parse(bhs)?, data: pdu.data.clone() }
@@ -84,23 +82,31 @@ impl Target {
             rx.set_max_segment(max_segment);
             rx.set_digests(header, data);
         }
+        let mut heard = false;
         while self.may_receive(id) {
-            let pdu = match rx.next_pdu(|_| Placement::Stage) {
+            let mut taken = rx.next_pdu(|_| Placement::Stage);
+            let pdu = match &mut taken {
                 Ok(Some(pdu)) => pdu,
                 Ok(None) => break,
-                Err(error) => return Err(self.fail(error.into())),
+                Err(error) => return Err(self.fail((*error).into())),
             };
-            let discovery = self.is_discovery();
-            if let Some(conn) = self.conn(id) {
-                conn.last_heard = now;
-                if discovery {
-                    // There is no ping to answer: whatever arrives ends the silence.
-                    conn.ping = None;
-                }
+            if !heard {
+                heard = true;
+                self.note_life(now, id);
             }
-            self.on_pdu(now, id, &pdu).map_err(|error| self.fail(error))?;
+            self.on_pdu(now, id, pdu).map_err(|error| self.fail(error))?;
         }
         Ok(())
+    }
+
+    fn note_life(&mut self, now: Instant, id: ConnId) {
+        let discovery = self.is_discovery();
+        let Some(conn) = self.conn(id) else { return };
+        conn.last_heard = now;
+        if discovery {
+            // There is no ping to answer: whatever arrives ends the silence.
+            conn.ping = None;
+        }
     }
 
     /// A peer that does not read its answers is not listened to until it does.
@@ -117,14 +123,15 @@ impl Target {
     }
 
     /// A format error is told in a Reject and ends the session (RFC 7143 section 7.7).
-    fn on_pdu(&mut self, now: Instant, id: ConnId, pdu: &Pdu) -> Result<(), PeerError> {
+    fn on_pdu(&mut self, now: Instant, id: ConnId, pdu: &mut Pdu) -> Result<(), PeerError> {
         self.judge_pdu(now, id, pdu).map_err(|error| {
             self.reject(id, RejectReason::InvalidPduField, &pdu.bhs);
             error.into()
         })
     }
 
-    fn judge_pdu(&mut self, now: Instant, id: ConnId, pdu: &Pdu) -> Result<(), FrameError> {
+    #[inline]
+    fn judge_pdu(&mut self, now: Instant, id: ConnId, pdu: &mut Pdu) -> Result<(), FrameError> {
         let opcode = pdu.bhs.opcode();
         if self.is_discovery() && !matches!(opcode, Opcode::TextRequest | Opcode::LogoutRequest) {
             // RFC 7143 section 4.3.
@@ -141,6 +148,7 @@ impl Target {
             return Ok(());
         }
         match opcode {
+            Opcode::ScsiCommand => self.on_scsi_command(now, id, pdu)?,
             Opcode::DataOut => self.on_data_out(id, pdu)?,
             Opcode::SnackRequest => self.on_snack(id, &pdu.bhs)?,
             Opcode::LoginRequest => self.reject(id, RejectReason::ProtocolError, &pdu.bhs),
@@ -154,43 +162,88 @@ impl Target {
 
     /// RFC 7143 section 4.2.2.1: immediate requests now, the others in the order of CmdSN.
     fn on_request(&mut self, now: Instant, id: ConnId, bhs: &Bhs, request: Request) {
-        let immediate = bhs.is_immediate();
-        let arrival = if immediate { Arrival::Deliver } else { self.window.judge(bhs.cmd_sn()) };
+        let arrival = self.arrival(bhs);
         if arrival == Arrival::Ignore {
             return;
         }
-        if let Err(reason) = self.screen(id, &request, immediate) {
+        if let Err(reason) = self.screen(id, &request, bhs.is_immediate()) {
             self.reject(id, reason, bhs);
             return;
         }
         if arrival == Arrival::Early {
-            let request = match request {
-                Request::Scsi(new) => Request::Admitted(self.admit_scsi(id, new, Phase::Early)),
-                other => other,
-            };
             self.window.keep(bhs.cmd_sn(), Held { conn: id, bhs: *bhs, request });
             return;
+        }
+        if !bhs.is_immediate() {
+            self.window.advance();
+        }
+        self.deliver(now, id, request, bhs);
+        self.deliver_held(now);
+    }
+
+    /// The same for a SCSI command, which becomes a task as soon as it is here, whether or not its turn has come.
+    #[inline]
+    fn on_scsi_command(&mut self, now: Instant, id: ConnId, pdu: &mut Pdu) -> Result<(), FrameError> {
+        let new = NewCommand::parse(pdu)?;
+        let (immediate, cmd_sn) = (new.pdu.immediate, new.pdu.cmd_sn);
+        let arrival = self.arrival(&pdu.bhs);
+        if arrival == Arrival::Ignore {
+            return Ok(());
+        }
+        if let Err(reason) = self.screen_command(id, &new) {
+            self.reject(id, reason, &pdu.bhs);
+            return Ok(());
+        }
+        if arrival == Arrival::Early {
+            let request = Request::Admitted(self.admit_scsi(id, new, Phase::Early));
+            self.window.keep(cmd_sn, Held { conn: id, bhs: pdu.bhs, request });
+            return Ok(());
         }
         if !immediate {
             self.window.advance();
         }
-        self.deliver(now, id, request, bhs);
-        // An immediate ABORT TASK may have filled a gap, too.
+        let task = self.admit_scsi(id, new, Phase::Queued);
+        self.queue_command(task);
+        self.deliver_held(now);
+        Ok(())
+    }
+
+    fn arrival(&self, bhs: &Bhs) -> Arrival {
+        if bhs.is_immediate() { Arrival::Deliver } else { self.window.judge(bhs.cmd_sn()) }
+    }
+
+    /// What waited for the request that was delivered. An immediate ABORT TASK may have filled a gap, too.
+    #[inline]
+    fn deliver_held(&mut self, now: Instant) {
         while let Some(held) = self.window.next_ready() {
             self.deliver(now, held.conn, held.request, &held.bhs);
         }
         self.release_management(now);
     }
 
-    /// What makes a request impossible before it is counted as received.
-    fn screen(&mut self, id: ConnId, request: &Request, immediate: bool) -> Result<(), RejectReason> {
-        if self.conn(id).is_none_or(|c| c.state == ConnState::InLogout) {
-            return Err(RejectReason::WaitingForLogout);
-        }
-        let itt = match request {
+    /// What makes a SCSI command impossible before it is counted as received.
+    #[inline]
+    fn screen_command(&mut self, id: ConnId, new: &NewCommand) -> Result<(), RejectReason> {
+        self.screen_connection(id)?;
+        if new.has_reserved_code() {
             // RFC 7143 section 11.
-            Request::Scsi(new) if new.has_reserved_code() => return Err(RejectReason::ProtocolError),
-            Request::Scsi(new) => new.pdu.itt,
+            return Err(RejectReason::ProtocolError);
+        }
+        let itt = new.pdu.itt;
+        if self.has_request(itt) || self.is_text_tag(id, itt) {
+            return Err(RejectReason::TaskInProgress);
+        }
+        // Counted apart from management, so that there is always room for a request to abort the others.
+        if new.pdu.immediate && self.immediate_commands >= self.limits.immediate_requests.max(1) {
+            return Err(RejectReason::TooManyImmediateCommands);
+        }
+        Ok(())
+    }
+
+    /// The same for other requests.
+    fn screen(&mut self, id: ConnId, request: &Request, immediate: bool) -> Result<(), RejectReason> {
+        self.screen_connection(id)?;
+        let itt = match request {
             Request::TaskManagement(request) => request.itt,
             Request::Logout(request) => {
                 // RFC 7143 sections 11 and 4.3.
@@ -206,22 +259,21 @@ impl Target {
             Request::Nop { ping, .. } => ping.itt,
             Request::Admitted(_) => return Ok(()),
         };
-        let in_use = self.has_task(itt)
-            || self.window.find_early(|held| held.itt() == Some(itt)).is_some()
-            || !matches!(request, Request::Nop { .. }) && self.is_text_tag(id, itt);
-        if in_use {
+        if self.has_request(itt) || !matches!(request, Request::Nop { .. }) && self.is_text_tag(id, itt) {
             return Err(RejectReason::TaskInProgress);
         }
-        // Counted apart, so that there is always room for a request to abort the others.
-        let (have, most) = match request {
-            Request::Scsi(_) => (self.immediate_commands, self.limits.immediate_requests.max(1)),
-            Request::TaskManagement(_) => (self.immediate_management, self.limits.immediate_requests.max(1)),
-            _ => return Ok(()),
-        };
-        if immediate && have >= most {
+        let full = self.immediate_management >= self.limits.immediate_requests.max(1);
+        if immediate && full && matches!(request, Request::TaskManagement(_)) {
             return Err(RejectReason::TooManyImmediateCommands);
         }
         Ok(())
+    }
+
+    fn screen_connection(&mut self, id: ConnId) -> Result<(), RejectReason> {
+        match self.conn(id) {
+            Some(conn) if conn.state != ConnState::InLogout => Ok(()),
+            _ => Err(RejectReason::WaitingForLogout),
+        }
     }
 
     pub(super) fn is_text_tag(&mut self, id: ConnId, itt: Itt) -> bool {
@@ -230,10 +282,6 @@ impl Target {
 
     fn deliver(&mut self, now: Instant, id: ConnId, request: Request, bhs: &Bhs) {
         match request {
-            Request::Scsi(new) => {
-                let task = self.admit_scsi(id, new, Phase::Queued);
-                self.queue_command(task);
-            }
             Request::Admitted(task) => self.queue_command(task),
             Request::TaskManagement(request) => self.on_task_management(now, id, &request),
             Request::Logout(request) => self.on_logout(now, id, &request),
@@ -285,9 +333,14 @@ impl Target {
 
     /// Whether a tag is in use. That of a task that was aborted and only waits for payload that may never come is free
     /// to be used again.
-    fn has_task(&mut self, itt: Itt) -> bool {
-        let Some(task) = self.tasks.find(itt) else { return false };
-        self.end_if_abandoned(task);
-        self.tasks.get(task).is_some()
+    #[inline]
+    fn has_request(&mut self, itt: Itt) -> bool {
+        if let Some(task) = self.tasks.find(itt) {
+            self.end_if_abandoned(task);
+            if self.tasks.get(task).is_some() {
+                return true;
+            }
+        }
+        self.window.find_early(|held| held.itt() == Some(itt)).is_some()
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::link::{Pdu, SegmentDigest, TaskId};
-use crate::scsi::Cdb;
+use crate::scsi::{Cdb, MAX_CDB_LEN};
 use crate::session::ConnId;
 use crate::wire::{
     AdditionalHeader, Bhs, CmdSn, DataOut, R2t, R2tSn, RejectReason, ScsiCommand, SnackKind, SnackRequest,
@@ -12,62 +12,59 @@ use crate::wire::{
 use crate::{DataList, FrameError};
 
 use super::data_in::fault_response;
-use super::data_out::{DataFault, DataOutState};
+use super::data_out::DataFault;
 use super::event::{Command, Event};
 use super::output::Numbering;
-use super::task::{Body, Completion, DataInState, Phase, Place, Scsi, Task};
+use super::task::{Body, Completion, Phase, Place, Task};
 use super::{LATER, Target};
 
 impl Target {
     /// Takes a SCSI command in. It exists from its arrival on, even if its turn has not come: Data-Out may follow.
+    #[inline]
     pub(super) fn admit_scsi(&mut self, conn: ConnId, new: NewCommand, phase: Phase) -> TaskId {
-        let NewCommand { pdu, cdb, bidi_read, data, .. } = new;
+        let NewCommand { pdu, additional, data } = new;
+        let (cdb, bidi_read) = match additional {
+            None => (Cdb::new(pdu.cdb), 0),
+            Some(headers) => (
+                Cdb::with_rest(pdu.cdb, headers.extended).unwrap_or_default(),
+                headers.bidi_read.unwrap_or(0),
+            ),
+        };
         self.counters.commands += 1;
         self.counters.bytes_out += data.len() as u64;
-        let expected_out = if pdu.write { pdu.expected_len } else { 0 };
-        let expected_in = match (pdu.read, pdu.write) {
+        let mut scsi = self.tasks.blank();
+        scsi.phase = phase;
+        scsi.aborted = false;
+        scsi.handed_out = false;
+        scsi.attribute = pdu.attribute;
+        scsi.cdb = cdb;
+        scsi.expected_out = if pdu.write { pdu.expected_len } else { 0 };
+        scsi.expected_in = match (pdu.read, pdu.write) {
             (true, false) => pdu.expected_len,
             (true, true) => bidi_read,
             _ => 0,
         };
-        let incoming = DataOutState::new(expected_out, data, !pdu.final_, &self.parameters);
+        scsi.incoming.begin(scsi.expected_out, data, !pdu.final_, &self.parameters);
+        scsi.charged = 0;
+        scsi.outgoing.begin();
+        scsi.next_sn = 0;
+        scsi.bidirectional = pdu.read && pdu.write;
+        scsi.completion = None;
         if pdu.immediate {
             self.immediate_commands += 1;
         }
-        let task = self.tasks.insert(Task {
+        self.tasks.insert(Task {
             conn,
             itt: pdu.itt,
             lun: pdu.lun,
             cmd_sn: pdu.cmd_sn,
             place: if pdu.immediate { Place::Immediate } else { Place::Window },
-            body: Body::Scsi(Box::new(Scsi {
-                phase,
-                aborted: false,
-                command: None,
-                expected_in,
-                expected_out,
-                incoming,
-                charged: 0,
-                outgoing: DataInState::default(),
-                next_sn: 0,
-                bidirectional: pdu.read && pdu.write,
-                completion: None,
-            })),
-        });
-        if let Ok((scsi, ..)) = self.tasks.scsi_mut(task) {
-            scsi.command = Some(Command {
-                task,
-                lun: pdu.lun,
-                cdb,
-                attribute: pdu.attribute,
-                data_in: expected_in,
-                data_out: expected_out,
-            });
-        }
-        task
+            body: Body::Scsi(scsi),
+        })
     }
 
     /// The turn of a command has come.
+    #[inline]
     pub(super) fn queue_command(&mut self, task: TaskId) {
         match self.tasks.scsi_mut(task) {
             Ok((scsi, ..)) if !scsi.aborted => scsi.phase = Phase::Queued,
@@ -77,12 +74,13 @@ impl Target {
     }
 
     /// Hands out the next command, unless its payload would not fit beside what waits to be sent already.
+    #[inline]
     pub(super) fn next_command(&mut self) -> Option<Command> {
         let task = *self.ready.front()?;
         let waiting: usize = self.conns.iter().map(|c| c.output.bytes() + c.backlog).sum();
         let busy = waiting as u64 + self.promised_in;
         let limit = self.limits.transmit_bytes as u64;
-        let Ok((scsi, ..)) = self.tasks.scsi_mut(task) else {
+        let Ok((scsi, _, _, lun)) = self.tasks.scsi_mut(task) else {
             debug_assert!(false, "a task that has ended is still to be handed out");
             self.ready.pop_front();
             return None;
@@ -93,12 +91,19 @@ impl Target {
         }
         self.ready.pop_front();
         scsi.phase = Phase::WithCaller;
-        let command = scsi.command.take();
+        scsi.handed_out = true;
         self.promised_in += promise;
-        command
+        Some(Command {
+            task,
+            lun,
+            cdb: core::mem::take(&mut scsi.cdb),
+            attribute: scsi.attribute,
+            data_in: scsi.expected_in,
+            data_out: scsi.expected_out,
+        })
     }
 
-    pub(super) fn on_data_out(&mut self, conn: ConnId, pdu: &Pdu) -> Result<(), FrameError> {
+    pub(super) fn on_data_out(&mut self, conn: ConnId, pdu: &mut Pdu) -> Result<(), FrameError> {
         let header = DataOut::parse(&pdu.bhs)?;
         if pdu.digest == SegmentDigest::Bad {
             self.reject(conn, RejectReason::DataDigestError, &pdu.bhs);
@@ -125,7 +130,7 @@ impl Target {
             return Ok(());
         }
         let len = pdu.bhs.data_segment_len();
-        let data = (pdu.digest != SegmentDigest::Bad).then(|| pdu.data.clone());
+        let data = (pdu.digest != SegmentDigest::Bad).then(|| core::mem::take(&mut pdu.data));
         // What is wrong with the payload ends the task once the initiator has sent all of it.
         let _ = scsi.incoming.receive(&header, data, len, in_order);
         self.counters.bytes_out += u64::from(len);
@@ -274,20 +279,26 @@ impl Target {
     }
 
     /// Takes a SCSI task out of the books.
+    #[inline]
     pub(super) fn end_scsi(&mut self, id: TaskId) {
-        let Some(Task { place, body: Body::Scsi(scsi), .. }) = self.tasks.remove(id) else { return };
+        let Some((place, scsi)) = self.tasks.remove_scsi(id) else { return };
         self.leave(place);
-        if scsi.command.is_none() {
+        if scsi.handed_out {
             self.promised_in -= u64::from(scsi.expected_in);
         }
-        self.solicit.retain(|t| *t != id);
-        if scsi.charged > 0 {
-            self.release_charge(scsi.charged);
+        let charged = scsi.charged;
+        self.tasks.recycle(scsi);
+        if !self.solicit.is_empty() {
+            self.solicit.retain(|t| *t != id);
+        }
+        if charged > 0 {
+            self.release_charge(charged);
         }
         self.task_ended(id);
     }
 
     /// Makes room for another request: one that had `place` has ended.
+    #[inline]
     pub(super) fn leave(&mut self, place: Place) {
         match place {
             Place::Window => self.window.open(),
@@ -335,42 +346,39 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct NewCommand {
     pub(super) pdu: ScsiCommand,
-    cdb: Cdb,
-    bidi_read: u32,
-    /// Whether there is a header of a kind that RFC 7143 reserves.
-    unknown_header: bool,
+    additional: Option<Box<Additional>>,
     data: Bytes,
 }
 
 impl NewCommand {
-    pub(super) fn parse(pdu: &Pdu) -> Result<Self, FrameError> {
+    /// Takes the data of the PDU along, unless there is an error.
+    pub(super) fn parse(pdu: &mut Pdu) -> Result<Self, FrameError> {
         let command = ScsiCommand::parse(&pdu.bhs)?;
-        let Additional { extended, bidi_read, unknown } = Additional::parse(&pdu.ahs)?;
-        if command.read && command.write && bidi_read.is_none() {
-            return Err(FrameError::MalformedAhs("a bidirectional command without its read length"));
+        let mut additional = None;
+        if !pdu.ahs.is_empty() {
+            let headers = Additional::parse(&pdu.ahs)?;
+            if command.read && command.write && headers.bidi_read.is_none() {
+                return Err(FrameError::MalformedAhs("a bidirectional command without its read length"));
+            }
+            additional = Some(Box::new(headers));
         }
-        let cdb = Cdb::with_rest(command.cdb, extended)
-            .ok_or(FrameError::MalformedAhs("an extended CDB of more than 260 bytes"))?;
-        Ok(NewCommand {
-            pdu: command,
-            cdb,
-            bidi_read: bidi_read.unwrap_or(0),
-            unknown_header: unknown,
-            data: pdu.data.clone(),
-        })
+        Ok(NewCommand { pdu: command, additional, data: core::mem::take(&mut pdu.data) })
     }
 
     /// Whether a field has a code that is reserved: a protocol error (RFC 7143 section 11).
     pub(super) fn has_reserved_code(&self) -> bool {
-        self.unknown_header || matches!(self.pdu.attribute, TaskAttribute::Unknown(_))
+        self.additional.as_ref().is_some_and(|headers| headers.unknown)
+            || matches!(self.pdu.attribute, TaskAttribute::Unknown(_))
     }
 }
 
 /// What additional header segments carry.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Additional {
+    /// The bytes of the CDB from the 17th on.
     extended: Bytes,
     bidi_read: Option<u32>,
+    /// Whether there is a header of a kind that RFC 7143 reserves.
     unknown: bool,
 }
 
@@ -383,6 +391,9 @@ impl Additional {
                 AdditionalHeader::BidiReadLen(len) => all.bidi_read = Some(len),
                 AdditionalHeader::Unknown { .. } => all.unknown = true,
             }
+        }
+        if all.extended.len() > MAX_CDB_LEN - 16 {
+            return Err(FrameError::MalformedAhs("an extended CDB of more than 260 bytes"));
         }
         Ok(all)
     }

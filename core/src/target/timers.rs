@@ -72,6 +72,10 @@ impl Target {
     }
 
     fn send_ping(&mut self, id: ConnId, now: Instant) {
+        if self.tasks.len() == 0 {
+            // Silent for so long: an idle session is to cost little.
+            self.tasks.shrink();
+        }
         let ttt = self.new_ttt();
         let discovery = self.is_discovery();
         let Some(conn) = self.conn(id) else { return };

@@ -44,7 +44,7 @@ impl Bhs {
     }
 
     const fn opcode_code(&self) -> u8 {
-        self.opcode().code()
+        self.0[0] & 0x3f
     }
 
     /// A header whose leading bit of byte 1 is set: the F bit, or the 1 that stands in its place.
