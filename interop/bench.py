@@ -1,207 +1,194 @@
 #!/usr/bin/env python3
-"""Measures iscsicored beside a tuned tgt with load generators that others wrote.
+"""Measures iscsicored on its runtimes beside a tuned tgt, istgt, and the bare echo of the same message sizes.
 
-iscsicored serves its own memory, iscsicored-file and tgt a file on /dev/shm.
+    interop/bench.py                                        about ten minutes: the goals, and a look at depth and connections
+    interop/bench.py --awake --rounds 5 --seconds 2         the same with more rounds, the cores kept from halting
+    interop/bench.py --loads randread --depths 1,32 --connections 1,8 --stores memory,direct --targets iscsicored-tokio,tgt
+    interop/bench.py --all                                  every combination: hours
+    interop/bench.py --smoke                                a few cells, for CI
+    interop/bench.py --scenario shards                      one shard against two, two connections to one LUN
 
-    interop/bench.py --rounds 5                      all three in turns, medians, ratios
-    interop/bench.py --targets tgt --seconds 1       one target alone
+All targets of a store run at the same time, and take turns in each cell: A B C, in the next round C B A. A *cell* is a store,
+a load, a depth, a number of connections and a client (iscsi-perf reads, qemu-img bench writes, iscsictl bench does both).
+The client's batching decides much, so an echo is driven with the batching of the cell's client.
 
-Four loads: 4 KiB random read (iscsi-perf, 32 in flight), 4 KiB scattered write (qemu-img bench, 32 in flight, a stride
-that visits every block once a pass), 256 KiB sequential read (iscsi-perf) and write (qemu-img bench), 16 in flight.
-Data is verified in the same run: before the reads a known image is written, after them the whole unit is compared with
-it; each write load covers the whole unit with a pattern of its own, then the whole unit is compared with that pattern.
-CPU is user + system time of the server process over the timed phase, divided by the I/Os (resolution 10 ms in total).
-Writes interop/out/bench.json. On a machine that is shared, trust the CPU per I/O and the ratios, not the rates.
+Data is verified in the same run. Reads: a known image is there before and must be there after. Writes of qemu-img bench cover
+the whole unit with a pattern, which is compared. Writes of iscsictl bench: each block holds what it wrote or what was there
+before, and no fewer hold the former than chance allows. At last iscsictl bench --verify runs with each size, depth and
+number of connections that was measured, every connection in a region of its own, and checks every block.
+
+Server CPU is user + system time of the process over the timed phase, divided by the I/Os (the kernel tells it in steps of
+10 ms). Ratios are formed within each round; figures are medians, with the smallest and the largest. Latencies are told by
+iscsictl alone; of several connections the worst. Writes interop/out/bench.json and bench.svg. On a machine that is shared,
+trust the CPU per I/O and the ratios, not the rates.
 """
 import argparse
 import dataclasses
 import json
-import os
 import pathlib
-import random
-import re
-import statistics
+import subprocess
 import sys
-import tempfile
 import time
 
 import peers
+from benchlib import cells, chart, clients, contestants, echo, figures, machine, measure, units
 
 HERE = pathlib.Path(__file__).resolve().parent
-SMALL, LARGE = 4096, 262144
-STRIDE = 5003  # in blocks; odd, so it visits each block of a power-of-two unit once a pass
-TARGETS = ("iscsicored", "iscsicored-file", "tgt")
-LOADS = ("random read 4K", "scattered write 4K", "sequential read 256K", "sequential write 256K")
+CHOICES = {"stores": cells.STORES, "loads": tuple(cells.LOADS), "depths": cells.DEPTHS, "connections": cells.CONNECTIONS, "clients": cells.CLIENTS}
+SHARDS = cells.Cell("memory", "randread", 32, 2, "iscsi-perf")
 
 
-@dataclasses.dataclass
-class Sample:
-    """One timed phase."""
+def several(known):
+    """A parser of names or numbers, separated by commas, of those that are known."""
+    kind = type(known[0])
 
-    load: str
-    target: str
-    ios: int
-    seconds: float
-    block: int
-    server_user: float
-    server_system: float
-    client_cpu: float
-
-    def values(self):
-        """What the table shows."""
-        per_io = 1e6 / self.ios
-        server = self.server_user + self.server_system
-        return {"iops": self.ios / self.seconds, "mb_s": self.ios * self.block / self.seconds / 1e6,
-                "server_us": server * per_io, "client_us": self.client_cpu * per_io}
+    def parse(text):
+        values = tuple(kind(word) for word in text.split(","))
+        if not set(values) <= set(known):
+            raise argparse.ArgumentTypeError(f"some of {','.join(map(str, known))}")
+        return values
+    return parse
 
 
-class Bench:
-    """One target with the files that its data is compared with."""
-
-    def __init__(self, target, folder, size, seconds, name):
-        self.target, self.folder, self.size, self.seconds, self.name = target, pathlib.Path(folder), size, seconds, name
-        self.url = target.url()
-
-    def read(self, load, block, depth, random_order):
-        """iscsi-perf over a unit that holds a known image; the image must still be there afterwards."""
-        image = self.folder / "image"
-        peers.run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, self.url)
-        arguments = ["-b", block // 512, "-m", depth, "-t", max(1, round(self.seconds)), *(["-r"] if random_order else [])]
-        sample = self.timed(load, block, lambda: perf_ios(peers.run("iscsi-perf", *arguments, self.url).stdout, arguments[5]))
-        self.compare(image)
-        return sample
-
-    def write(self, load, block, depth, stride, pattern, rate):
-        """qemu-img bench over the whole unit, whole passes only; then the whole unit must hold the pattern."""
-        expected = self.folder / f"pattern{pattern}"
-        if not expected.exists():
-            expected.write_bytes(bytes([pattern]) * self.size)
-        per_pass = self.size // block
-        count = per_pass * max(1, round(rate * self.seconds / per_pass))
-        command = ["qemu-img", "bench", "-f", "raw", "-t", "none", "-w", "-d", depth, "-s", block, "-S", block * stride, "-c", count,
-                   f"--pattern={pattern}", self.url]
-        sample = self.timed(load, block, lambda: (count, bench_seconds(peers.run(*command, limit=120).stdout)))
-        self.compare(expected)
-        return sample
-
-    def timed(self, load, block, action):
-        before, client = self.target.cpu_seconds(), client_cpu()
-        ios, seconds = action()
-        after = self.target.cpu_seconds()
-        return Sample(load, self.name, ios, seconds, block, after[0] - before[0], after[1] - before[1], client_cpu() - client)
-
-    def compare(self, expected):
-        done = peers.run("qemu-img", "compare", "-f", "raw", "-F", "raw", expected, self.url, check=False)
-        if done.returncode:
-            sys.exit(f"{self.name}: THE DATA IS WRONG after the load: {done.stdout.strip()}")
-
-    def sample(self, load, number, rates):
-        """One timed phase of this load."""
-        if load == LOADS[0]:
-            return self.read(load, SMALL, 32, True)
-        if load == LOADS[2]:
-            return self.read(load, LARGE, 16, False)
-        block, depth, stride = (SMALL, 32, STRIDE) if load == LOADS[1] else (LARGE, 16, 1)
-        key = self.name, load
-        if key not in rates:
-            rates[key] = self.write(load, block, depth, stride, 200, 0).values()["iops"]
-        return self.write(load, block, depth, stride, 1 + number % 150, rates[key])
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    choice = parser.add_argument_group(
+        "what is measured", "Any of these makes every combination; what is not given is: memory, every load, depth 32, one connection, every client.")
+    for name, known in CHOICES.items():
+        choice.add_argument(f"--{name}", type=several(known), help=f"some of {','.join(map(str, known))}")
+    everyone = (*contestants.SERVERS, *contestants.ECHOES)
+    parser.add_argument("--targets", type=several(everyone), help=f"some of {','.join(everyone)}")
+    parser.add_argument("--all", action="store_true", help="every combination")
+    parser.add_argument("--smoke", action="store_true", help="a few cells, one round of a second, 64M: under 40 seconds")
+    parser.add_argument("--scenario", choices=("cells", "shards", "both"), help="default: both when iscsicored knows --shards; cells when cells are chosen")
+    parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
+    parser.add_argument("--shards", type=int, help="shards of iscsicored (default: its own)")
+    parser.add_argument("--awake", action="store_true", help="keep the cores from halting, by processes of the idle class")
+    parser.add_argument("--rounds", type=int, help="default 3")
+    parser.add_argument("--seconds", type=float, help="length of a timed phase (default 1; iscsi-perf: whole seconds)")
+    parser.add_argument("--size", type=peers.parse_size, help="bytes of the unit, a power of two (default 128M)")
+    parser.add_argument("--directory", type=pathlib.Path, default=pathlib.Path("/var/tmp"), help="on a real file system, for files (default /var/tmp)")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE / "out" / "bench.json", help="the chart gets the same name with .svg")
+    options = parser.parse_args()
+    defaults = {"rounds": 1, "seconds": 1.0, "size": 64 << 20} if options.smoke else {"rounds": 3, "seconds": 1.0, "size": 128 << 20}
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.size & options.size - 1 or options.size < 1 << 24:
+        parser.error("--size must be a power of two of at least 16M")
+    if options.rounds < 1 or options.seconds < 0.1:
+        parser.error("at least one round of 0.1 seconds")
+    options.verify_seconds = min(0.3, options.seconds)
+    return options
 
 
-def perf_ios(output, seconds):
-    """I/Os and seconds of an iscsi-perf run: it prints an average rate over the time that it was given."""
-    average = re.findall(r"iops average (\d+)", output)
-    if not average or "finished" not in output:
-        sys.exit(f"iscsi-perf failed:\n{output[-500:]}")
-    return int(average[-1]) * seconds, float(seconds)
+def selection(options):
+    """The cells that the arguments ask for."""
+    if options.smoke:
+        return cells.smoke()
+    if options.all:
+        return cells.product(options.stores or cells.STORES, options.loads or cells.LOADS, options.depths or cells.DEPTHS,
+                             options.connections or cells.CONNECTIONS, options.clients or cells.CLIENTS)
+    if any((options.stores, options.loads, options.depths, options.connections, options.clients)):
+        return cells.product(options.stores or ("memory",), options.loads or cells.LOADS, options.depths or (32,),
+                             options.connections or (1,), options.clients or cells.CLIENTS)
+    return cells.default()
 
 
-def bench_seconds(output):
-    """The run time that qemu-img bench prints."""
-    return max(float(re.search(r"Run completed in ([\d.]+) seconds", output)[1]), 0.001)
+def scenarios(options, abilities, chosen):
+    """Which of the two scenarios run."""
+    asked = options.scenario or ("cells" if options.smoke or chosen != cells.default() or not abilities.shards() else "both")
+    if asked != "cells" and not abilities.shards():
+        sys.exit("this iscsicored knows no --shards")
+    return asked
 
 
-def client_cpu():
-    """CPU time of this program's finished children: the load generators (and tgtadm, outside timed phases)."""
-    times = os.times()
-    return times.children_user + times.children_system
+def tell(sample):
+    """One line while it goes on."""
+    values = sample.values()
+    print(f"round {sample.round + 1}  {sample.cell.title():72}{sample.target:20}{values['iops']:9.0f} IOPS {values['server_us']:8.2f} us", flush=True)
 
 
-def measure(options):
-    """All samples, the targets in turns within each load."""
-    samples, rates = [], {}
-    with tempfile.TemporaryDirectory(prefix="iscsicore-bench-", dir="/dev/shm") as folder:
-        make_image(pathlib.Path(folder, "image"), options.size)
-        for number in range(options.rounds):
-            for load in options.loads:
-                for name in options.targets if number % 2 == 0 else options.targets[::-1]:
-                    with contestant(options, name, folder) as target:
-                        samples.append(Bench(target, folder, options.size, options.seconds, name).sample(load, number, rates))
-                    values = samples[-1].values()
-                    print(f"round {number + 1}  {load:22}{name:16}{values['iops']:9.0f} IOPS {values['server_us']:7.1f} us", flush=True)
-    return samples
+def shard_ratios(options, abilities):
+    """The scenario `shards` on each runtime: samples, and its lines of the report."""
+    samples, found = [], []
+    for runtime in abilities.runtimes():
+        if options.targets and f"iscsicored-{runtime}" not in options.targets:
+            continue
+        mine = measure.shards(options, abilities, runtime, SHARDS, tell)
+        samples += mine
+        one, two = dict.fromkeys(s.target for s in sorted(mine, key=lambda s: s.target))
+        ratios = {key: figures.ratio(mine, SHARDS, two, one, key) for key in ("iops", "server_us", "client_us")}
+        found.append({"runtime": runtime, **{key: dataclasses.asdict(ratio) for key, ratio in ratios.items()}})
+    return samples, found
 
 
-def contestant(options, name, folder):
-    """The server of that name over its store; `-file` puts iscsicored on the store that tgt has, a file in RAM."""
-    options.target = name.removesuffix("-file")
-    path = pathlib.Path(folder, "disk")
-    if name.endswith("-file"):
-        path.unlink(missing_ok=True)
-        return peers.chosen(options)([peers.Disk(options.size, path=str(path))])
-    return peers.chosen(options)([peers.Disk(options.size)])
+def shard_table(found):
+    rows = ["", f"**Two shards over one, two connections to one LUN: {SHARDS.title()}**", ""]
+    rows += ["| runtime | IOPS | min..max | server CPU us/IO | min..max | client CPU us/IO |", "|---|---:|---:|---:|---:|---:|"]
+    return rows + [f"| {each['runtime']} | {figures.number(each['iops'], 2)} | {figures.span(each['iops'], 2)} | {figures.number(each['server_us'], 2)} | "
+                   f"{figures.span(each['server_us'], 2)} | {figures.number(each['client_us'], 2)} |" for each in found]
 
 
-def make_image(path, size):
-    """Random bytes that never repeat within the image."""
-    with open(path, "wb") as file:
-        for _ in range(size >> 20):
-            file.write(random.randbytes(1 << 20))
+def check_programs(options, chosen):
+    """Ends the program at once when something that it needs is missing."""
+    options.target = "iscsicored"
+    peers.chosen(options)
+    for program, wanted in (("tgtd", "tgt"), ("istgt", "istgt")):
+        if wanted in options.targets:
+            peers.find(program)
+    for program in {cell.client for cell in chosen} - {"iscsictl"} | {"qemu-img"}:
+        peers.find(program)
+    if not pathlib.Path(clients.iscsictl_program()).exists():
+        sys.exit(f"{clients.iscsictl_program()} is missing: cargo build --release -p iscsictl")
+    if set(options.targets) & set(contestants.ECHOES):
+        echo.program()
+    if any(cell.store != "memory" for cell in chosen) and not contestants.is_real(options.directory):
+        sys.exit(f"{options.directory} is in memory: choose another with --directory")
 
 
-def table(samples, targets):
-    """Medians and ratios as rows of a Markdown table."""
-    rows = ["| load | target | IOPS | MB/s | server CPU us/IO | client CPU us/IO |", "|---|---|---:|---:|---:|---:|"]
-    result = []
-    for load in dict.fromkeys(sample.load for sample in samples):
-        medians = {}
-        for name in targets:
-            values = [sample.values() for sample in samples if (sample.load, sample.target) == (load, name)]
-            medians[name] = {key: statistics.median(value[key] for value in values) for key in values[0]}
-            middle = medians[name]
-            rows.append(f"| {load} | {name} | {middle['iops']:.0f} | {middle['mb_s']:.0f} | {middle['server_us']:.1f} | {middle['client_us']:.1f} |")
-            result.append({"load": load, "target": name, **middle})
-        for name in targets[:-1]:
-            ours, theirs = medians[name], medians[targets[-1]]
-            ratio = {key: ours[key] / theirs[key] if theirs[key] else float("nan") for key in ours}
-            rows.append(f"| {load} | **{name} / {targets[-1]}** | {ratio['iops']:.2f} | {ratio['mb_s']:.2f} | {ratio['server_us']:.2f} | {ratio['client_us']:.2f} |")
-            result.append({"load": load, "ratio": f"{name}/{targets[-1]}", **ratio})
-    return rows, result
+def times(rounds):
+    return "1 round" if rounds == 1 else f"{rounds} rounds"
+
+
+def save(options, report, found, facts):
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+    if found:
+        cores = f"{facts['cpus']} cores{', virtual' if facts['virtual'] else ''}, {facts['cpu']}"
+        how = f"{cores}, Linux {facts['kernel']}, {facts['date'][:10]}, {times(options.rounds)}, medians"
+        options.out.with_suffix(".svg").write_text(chart.chart(found, how))
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--targets", default=",".join(TARGETS), help=f"some of {', '.join(TARGETS)} (default all); the last is what the others are compared with")
-    parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3, help="length of a timed phase (default 3; reads: whole seconds)")
-    parser.add_argument("--size", type=peers.parse_size, default=128 << 20, help="bytes of the unit, a power of two (default 128M)")
-    parser.add_argument("--loads", default=",".join(LOADS), help="loads by name, separated by commas")
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "out" / "bench.json")
-    options = parser.parse_args()
-    options.targets, options.loads = options.targets.split(","), options.loads.split(",")
-    if not set(options.targets) <= set(TARGETS) or not set(options.loads) <= set(LOADS):
-        parser.error(f"targets are {', '.join(TARGETS)}; loads are {', '.join(LOADS)}")
-    if options.size & options.size - 1 or options.size < 1 << 24:
-        parser.error("--size must be a power of two of at least 16M")
-    began = time.monotonic()
-    samples = measure(options)
-    rows, medians = table(samples, options.targets)
-    print("", *rows, "", f"{options.rounds} rounds, medians, {time.monotonic() - began:.0f} s; all data verified", sep="\n")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"cpus": os.cpu_count(), "load_average": os.getloadavg(), "kernel": os.uname().release, "size": options.size}
-    options.out.write_text(json.dumps({"machine": facts, "medians": medians, "samples": list(map(dataclasses.asdict, samples))}, indent=1) + "\n")
+    options = arguments()
+    began, facts, chosen = time.monotonic(), machine.facts(), selection(options)
+    asked, options.targets = bool(options.targets), options.targets or (contestants.SMOKE if options.smoke else contestants.DEFAULT)
+    check_programs(options, chosen)
+    abilities = contestants.Abilities(peers.Iscsicored.path or peers.default_binary())
+    options.targets = contestants.present(options.targets, abilities, asked)
+    if not abilities.direct() and any(cell.store == "direct" for cell in chosen):
+        print("left out: iscsicored with O_DIRECT: this one knows no --disk PATH:SIZE,direct", flush=True)
+    scenario = scenarios(options, abilities, chosen)
+    samples, checked, found, shard_samples, shard_found = [], 0, [], [], []
+    if scenario != "shards":
+        samples, checked = measure.measure(options, abilities, chosen, tell)
+        found = figures.results(samples, options.targets)
+        print(*figures.table(found), sep="\n")
+    if scenario != "cells":
+        shard_samples, shard_found = shard_ratios(options, abilities)
+        print(*shard_table(shard_found), sep="\n")
+    seconds = round(time.monotonic() - began)
+    print(f"\n{times(options.rounds)} of {options.seconds:g} s, medians; {seconds} s in all; all data verified ({checked} reads checked block by block)")
+    how = {"rounds": options.rounds, "seconds": options.seconds, "size": options.size, "awake": options.awake, "shards": options.shards}
+    save(options, {"machine": facts, "options": how, "took_seconds": seconds, "results": found, "shards": shard_found,
+                   "samples": [dataclasses.asdict(sample) for sample in samples + shard_samples]}, found, facts)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (units.WrongData, peers.TargetFailed) as error:
+        sys.exit(f"THE DATA IS WRONG: {error}" if isinstance(error, units.WrongData) else str(error))
+    except (subprocess.SubprocessError, clients.Stuck) as error:
+        sys.exit(f"a program failed: {error}")

@@ -14,20 +14,17 @@ interop/out/bench-initiator.json. On a machine that is shared, trust the CPU per
 I/O and the ratios, not the rates.
 """
 import argparse
-import contextlib
 import filecmp
 import json
-import os
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-import bench
 import peers
+from benchlib import clients, machine, units
 
 HERE = pathlib.Path(__file__).resolve().parent
 TARGETS = ("tgt", "iscsicored")
@@ -45,10 +42,9 @@ def iscsictl(options, url, block, depth, random_order, *extra):
 
 def cpu_of(action):
     """What `action` returns, and the CPU seconds of the processes that it ran."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = machine.children_cpu()
     result = action()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return result, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return result, machine.children_cpu() - before
 
 
 def timed(options, client, url, load):
@@ -57,7 +53,7 @@ def timed(options, client, url, load):
     if client == "iscsi-perf":
         arguments = ["-b", block // 512, "-m", depth, "-t", options.seconds, *(["-r"] if random_order else [])]
         output, cpu = cpu_of(lambda: peers.run("iscsi-perf", *arguments, url).stdout)
-        ios, seconds = bench.perf_ios(output, options.seconds)
+        ios, seconds = clients.perf_ios(output, options.seconds)
     else:
         result, cpu = cpu_of(lambda: iscsictl(options, url, block, depth, random_order))
         ios, seconds = result["total"]["operations"], result["seconds"]
@@ -67,7 +63,8 @@ def timed(options, client, url, load):
 def measure(options, name, folder):
     """All samples against one target, the clients in turns."""
     samples, image = [], pathlib.Path(folder, "image")
-    with bench.contestant(options, name, folder) as target:
+    options.target = name
+    with peers.chosen(options)([peers.Disk(options.size)]) as target:
         url = target.url()
         peers.run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, url)
         for number in range(options.rounds):
@@ -85,21 +82,6 @@ def measure(options, name, folder):
             if not result["verify"]["reads_checked"] or result["verify"]["blocks_wrong"]:
                 sys.exit(f"{name}: {load}: verification failed: {result}")
     return samples
-
-
-AWAKE = "import os\nos.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile True: pass"
-
-
-@contextlib.contextmanager
-def awake(wanted):
-    """Keeps the cores from halting, and takes nothing from whoever wants to run."""
-    spinners = [subprocess.Popen([sys.executable, "-c", AWAKE]) for _ in range(os.cpu_count() if wanted else 0)]
-    try:
-        yield
-    finally:
-        for spinner in spinners:
-            spinner.kill()
-            spinner.wait()
 
 
 def table(samples):
@@ -124,7 +106,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", default=",".join(TARGETS), help=f"some of {', '.join(TARGETS)} (default all)")
     parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
-    parser.add_argument("--iscsictl", default=os.environ.get("ISCSICTL", str(HERE.parent / "target/release/iscsictl")))
+    parser.add_argument("--iscsictl", default=clients.iscsictl_program(), help="default: $ISCSICTL, or target/release/iscsictl")
     parser.add_argument("--awake", action="store_true", help="keep the cores from halting")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="length of a timed phase in whole seconds (default 3)")
@@ -135,15 +117,14 @@ def main():
     if not set(targets) <= set(TARGETS):
         parser.error(f"targets are {', '.join(TARGETS)}")
     began, samples = time.monotonic(), []
-    with awake(options.awake), tempfile.TemporaryDirectory(prefix="iscsicore-bench-", dir="/dev/shm") as folder:
-        bench.make_image(pathlib.Path(folder, "image"), options.size)
+    with machine.awake(options.awake), tempfile.TemporaryDirectory(prefix="iscsicore-bench-", dir="/dev/shm") as folder:
+        units.make_image(pathlib.Path(folder, "image"), options.size)
         for name in targets:
             samples += measure(options, name, folder)
     rows, medians = table(samples)
     print("", *rows, "", f"{options.rounds} rounds, medians, {time.monotonic() - began:.0f} s; all data verified", sep="\n")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"cpus": os.cpu_count(), "load_average": os.getloadavg(), "kernel": os.uname().release, "size": options.size}
-    options.out.write_text(json.dumps({"machine": facts, "medians": medians, "samples": samples}, indent=1) + "\n")
+    options.out.write_text(json.dumps({"machine": machine.facts(), "size": options.size, "medians": medians, "samples": samples}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class Disk:
     path: str | None = None
     read_only: bool = False
     block_size: int = 512
+    direct: bool = False  # past the page cache, with O_DIRECT; istgt cannot
 
 
 @dataclasses.dataclass
@@ -262,7 +263,8 @@ class Tgt(Target):
         path = disk.path or str(self.directory / f"disk{index}")
         make_file(path, disk.size)
         lun = str(self.lun(index))
-        self.admin("logicalunit", "new", "--lun", lun, "-b", path, "--blocksize", str(disk.block_size))
+        direct = ["--bsoflags", "direct"] if disk.direct else []
+        self.admin("logicalunit", "new", "--lun", lun, "-b", path, "--blocksize", str(disk.block_size), *direct)
         self.admin("logicalunit", "update", "--lun", lun, "--params", f"thin_provisioning=1,readonly={int(disk.read_only)}")
 
     def account(self, user, secret, *how):
@@ -299,7 +301,9 @@ class Iscsicored(Target):
         return bool(self.chap or self.keys or self.others) or any(disk.read_only or disk.block_size != 512 for disk in self.disks)
 
     def disk_argument(self, index, disk):
-        return f"memory:{disk.size}" if disk.path is None else f"{disk.path}:{disk.size}"
+        if disk.path is None:
+            return f"memory:{disk.size}"
+        return f"{disk.path}:{disk.size}" + (",direct" if disk.direct else "")
 
     def write_configuration(self):
         for disk in self.disks:
@@ -324,6 +328,7 @@ class Iscsicored(Target):
         for index, disk in enumerate(self.disks):
             lines += ["", "[[target.lun]]", f"number = {self.lun(index)}", f'path = "{disk.path}"' if disk.path else "memory = true"]
             lines += [f"size = {disk.size}", f"block_size = {disk.block_size}", f"read_only = {str(disk.read_only).lower()}"]
+            lines += ["direct = true"] if disk.direct else []
         for index in range(self.others):
             lines += ["", "[[target]]", f'name = "{self.other_name(index)}"', "", "[[target.lun]]", "number = 0", "memory = true", "size = 65536"]
         if self.chap:

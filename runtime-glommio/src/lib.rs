@@ -23,6 +23,8 @@
 //! them will do.
 #![cfg(target_os = "linux")]
 
+pub mod backend;
+
 mod available;
 mod shards;
 mod stream;
@@ -31,7 +33,7 @@ mod timer;
 /// The protocol core, whose types stand in this interface.
 pub use iscsicore;
 pub use iscsicore_runtime::server::{SessionReport, StartError};
-pub use iscsicore_runtime::{backend, server, submit};
+pub use iscsicore_runtime::{server, submit};
 
 pub use available::{Unavailable, available};
 pub use shards::{Glommio, Shards};

@@ -15,6 +15,7 @@ use glommio::{CpuSet, LocalExecutor, LocalExecutorBuilder, Placement};
 use iscsicore_runtime::{Errand, Job, Runtime};
 use tokio::sync::mpsc;
 
+use crate::backend::Files;
 use crate::{Listener, Stream, Timer};
 
 /// How the shards of a server are set up.
@@ -236,6 +237,7 @@ fn spawn(job: Job<Glommio>) {
 
 /// The main task of a shard.
 async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
+    let files = Files::enter();
     while let Some(message) = messages.recv().await {
         match message {
             Message::Errand(errand) => spawn(errand.into_job()),
@@ -252,6 +254,8 @@ async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
     while JOBS.with_borrow(|jobs| !jobs.running.is_empty()) && since.elapsed() < END_TIME {
         yield_now().await;
     }
+    // glommio's files have to be closed on their own shard.
+    files.close().await;
 }
 
 /// Lets the other tasks of the shard run.

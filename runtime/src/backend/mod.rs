@@ -70,7 +70,7 @@ mod pool;
 mod reply;
 mod scripted;
 
-pub use file::{Access, FileBackend, FileOptions, OpenError};
+pub use file::{Access, FileBackend, FileOptions, Missed, Mover, OpenError, OpenFile, Pool};
 pub(crate) use file::{out_of_space, zero_bytes};
 pub use memory::MemoryBackend;
 pub use reply::{IoReply, Reply};

@@ -58,11 +58,14 @@ impl<R: Runtime> Job<R> {
 }
 
 impl<R: Runtime> Kind<R> {
+    /// Each in a box of its own size: a task keeps the memory of the largest for as long as it lives.
     async fn run(self) {
         match self {
-            Kind::Connection { hub, stream, seed, alive } => login::run(hub, stream, seed, alive).await,
-            Kind::Close(transport, _closing) => transport.close().await,
-            Kind::Finish(transport, _closing) => transport.finish().await,
+            Kind::Connection { hub, stream, seed, alive } => {
+                Box::pin(login::run(hub, stream, seed, alive)).await
+            }
+            Kind::Close(transport, _closing) => Box::pin(transport.close()).await,
+            Kind::Finish(transport, _closing) => Box::pin(transport.finish()).await,
             Kind::Work(work) => work.await,
             Kind::Errand(errand) => errand.run().await,
         }
@@ -77,11 +80,11 @@ impl<R: Runtime> Errand<R> {
 
     async fn run(self) {
         match self.0 {
-            Away::Listen { hub, socket, alive } => listen::run(hub, socket, alive).await,
+            Away::Listen { hub, socket, alive } => Box::pin(listen::run(hub, socket, alive)).await,
             Away::Settle(arrival) => arrival.settle().await,
             Away::Stop { hub, grace, done } => {
                 // Nobody listens any more when the caller has given up; the server is stopped all the same.
-                let _ = done.send(stop::stop(&hub, grace).await);
+                let _ = done.send(Box::pin(stop::stop(&hub, grace)).await);
             }
         }
     }

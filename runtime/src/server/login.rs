@@ -87,7 +87,8 @@ impl<R: Runtime> Arrival<R> {
     /// Makes a session of it on this shard, and runs that to its end.
     pub(super) async fn settle(self: Box<Self>) {
         let peer = self.peer;
-        let Some((session, _alive)) = self.begin().await else { return };
+        // What only the beginning needs is gone after it.
+        let Some((session, _alive)) = Box::pin(self.begin()).await else { return };
         let hello = session.target.hello();
         let (initiator, target_name) = (hello.initiator.clone(), hello.target.clone());
         let (session_id, shard) = (session.target.tsih().0, session.place.shard);
@@ -96,8 +97,8 @@ impl<R: Runtime> Arrival<R> {
         tracing::info!(%peer, initiator, target_name, session_id, ?reason, "session ended");
     }
 
-    async fn begin(self) -> Option<(Box<Session<R>>, Alive)> {
-        let Arrival { incoming, parcel, peer, local, seat, _alive } = self;
+    async fn begin(self: Box<Self>) -> Option<(Box<Session<R>>, Alive)> {
+        let Arrival { incoming, parcel, peer, local, seat, _alive } = *self;
         let OwnSeat { place, tsih, reason, mut inbox, follows } = seat;
         if !end(&follows, &mut inbox).await {
             return None;

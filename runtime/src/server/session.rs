@@ -109,7 +109,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// Runs until nothing of the session is left.
-    pub(super) async fn run(mut self) -> EndReason {
+    pub(super) async fn run(mut self: Box<Self>) -> EndReason {
         let stopping = *self.place.hub.stopping.borrow();
         if let Some(within) = stopping {
             // The server stopped while this login was on its way.

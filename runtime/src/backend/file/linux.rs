@@ -29,6 +29,23 @@ pub(super) fn write(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Res
     Ok(rustix::io::pwritev(file, slices, offset)?)
 }
 
+/// Writes into the page cache.
+///
+/// # Errors
+/// `Unsupported` when the file system can never say whether it would wait; `WouldBlock`. In both cases nothing was
+/// written.
+pub(super) fn write_cached(file: &File, slices: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    rustix::io::pwritev2(file, slices, offset, ReadWriteFlags::NOWAIT).map_err(convert)
+}
+
+/// Whether a write into the page cache is as a rule so quick that it is worth trying where others wait.
+pub(super) const WRITES_INLINE: bool = true;
+
+/// The size of the pages of the page cache.
+pub(super) fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
 /// Writes and waits until the bytes are on the medium.
 ///
 /// # Errors

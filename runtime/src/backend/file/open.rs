@@ -4,12 +4,11 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::{FileBackend, Shared, sys};
+use super::{FileBackend, Mover, OpenFile, sys};
 
 /// What may be done with a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +72,14 @@ impl FileOptions {
     /// When the file cannot be opened, is in use by another server, has another size than was asked for, or
     /// is neither a regular file nor a block device.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<FileBackend, OpenError> {
+        self.open_with(path)
+    }
+
+    /// Opens the file, or makes it, whose bytes are to move as `M` does it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when `M` cannot work on such a file.
+    pub fn open_with<M: Mover>(&self, path: impl AsRef<Path>) -> Result<FileBackend<M>, OpenError> {
         let path = path.as_ref();
         let at = |doing| move |source| OpenError::Io { path: path.into(), doing, source };
         let (file, created) = self.open_or_create(path)?;
@@ -83,23 +90,14 @@ impl FileOptions {
         }
         let size = opened?;
         let metadata = file.metadata().map_err(at("inspect"))?;
-        let (unmap, align) = match self.access {
+        let holes = match self.access {
             Access::ReadWrite => sys::holes(&file, &metadata, size),
             Access::ReadOnly => (None, 1),
         };
-        Ok(FileBackend(Arc::new(Shared {
-            file,
-            path: path.into(),
-            size,
-            access: self.access,
-            unmap,
-            align,
-            permits: Arc::new(Semaphore::new(self.in_flight)),
-            no_inline_read: AtomicBool::new(false),
-            no_durable_write: AtomicBool::new(false),
-            no_zero_range: AtomicBool::new(false),
-            writes_lost: AtomicBool::new(false),
-        })))
+        let in_flight = self.in_flight;
+        let file = Arc::new(OpenFile::new(file, path.into(), size, self.access, holes, in_flight));
+        let mover = Arc::new(M::prepare(&file).map_err(at("prepare"))?);
+        Ok(FileBackend { file, mover })
     }
 
     /// The file, and whether it is new.

@@ -34,6 +34,16 @@ pub(super) fn read_cached(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn write_cached(_: &File, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) const WRITES_INLINE: bool = false;
+
+pub(super) fn page_size() -> u64 {
+    4096
+}
+
 pub(super) fn write_durable(_: &File, _: &[IoSlice<'_>], _: u64) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
