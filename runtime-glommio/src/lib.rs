@@ -27,6 +27,7 @@ mod available;
 mod shards;
 mod stream;
 mod timer;
+mod wake;
 
 /// The protocol core, whose types stand in this interface.
 pub use iscsicore;
@@ -34,7 +35,7 @@ pub use iscsicore_runtime::server::{SessionReport, StartError};
 pub use iscsicore_runtime::{backend, server, submit};
 
 pub use available::{Unavailable, available};
-pub use shards::{Glommio, Shards};
+pub use shards::{End, Glommio, Shards};
 pub use stream::{Listener, Stream};
 pub use timer::Timer;
 
