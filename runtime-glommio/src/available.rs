@@ -34,6 +34,7 @@ pub enum Unavailable {
 /// # Errors
 /// Why not.
 pub fn available(shards: &Shards) -> Result<(), Unavailable> {
+    io_uring()?;
     let need = (3 * shards.io_memory * shards.count()).max(LEAST_MEMLOCK) as u64;
     // Executors are bound to threads, and what one leaves behind should not stay with the caller's.
     let shards = Shards { pinned: false, ..shards.clone() };
@@ -50,6 +51,20 @@ pub fn available(shards: &Shards) -> Result<(), Unavailable> {
             _ => Unavailable::Other(error),
         }),
         _ => Err(Unavailable::Other(io::Error::other("glommio panicked"))),
+    }
+}
+
+/// Finds out whether the system lets this process have an io_uring at all; glommio panics where it does not.
+#[allow(unsafe_code, reason = "there is no safe way to ask")]
+pub(crate) fn io_uring() -> Result<(), Unavailable> {
+    let mut parameters = rustix::io_uring::io_uring_params::default();
+    // SAFETY: the parameters are all zero, so that the kernel takes no address and no descriptor from them; it fills
+    // them in. The ring is closed at once, without having been mapped or used.
+    match unsafe { rustix::io_uring::io_uring_setup(2, &mut parameters) } {
+        Ok(_ring) => Ok(()),
+        // That is for the limit of locked memory, on kernels before 5.12.
+        Err(rustix::io::Errno::NOMEM) => Ok(()),
+        Err(error) => Err(Unavailable::IoUring(error.into())),
     }
 }
 

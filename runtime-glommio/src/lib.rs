@@ -29,6 +29,7 @@ mod available;
 mod shards;
 mod stream;
 mod timer;
+mod wake;
 
 /// The protocol core, whose types stand in this interface.
 pub use iscsicore;
@@ -36,7 +37,7 @@ pub use iscsicore_runtime::server::{SessionReport, StartError};
 pub use iscsicore_runtime::{server, submit};
 
 pub use available::{Unavailable, available};
-pub use shards::{Glommio, Shards};
+pub use shards::{End, Glommio, Shards};
 pub use stream::{Listener, Stream};
 pub use timer::Timer;
 

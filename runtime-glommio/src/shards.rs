@@ -1,7 +1,6 @@
 //! The shards of a server: threads, one a core, each with an executor.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroUsize;
@@ -10,12 +9,13 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{AbortHandle, abortable};
+use futures_util::future::abortable;
 use glommio::{CpuSet, LocalExecutor, LocalExecutorBuilder, Placement};
 use iscsicore_runtime::{Errand, Job, Runtime};
 use tokio::sync::mpsc;
 
 use crate::backend::Files;
+use crate::wake::{self, Mailbox, Woken};
 use crate::{Listener, Stream, Timer};
 
 /// How the shards of a server are set up.
@@ -61,6 +61,7 @@ impl Shards {
             .name("shard")
             .io_memory(self.io_memory)
             .ring_depth(RING_DEPTH)
+            .preempt_timer(LOOK_UP)
             .spin_before_park(self.spin);
         builder.make().map_err(io::Error::from)
     }
@@ -125,11 +126,15 @@ impl Runtime for Glommio {
     type Timer = Timer;
 
     fn start(config: Shards) -> io::Result<Self> {
+        if let Err(why) = crate::available::io_uring() {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
         let (cores, running) = (cores(), Arc::new(Running::default()));
         let mut shards = Glommio { inboxes: Vec::new(), running };
         for index in 0..config.count() {
             let (config, cores, counted) = (config.clone(), cores.clone(), shards.running.enter());
             let (inbox, messages) = mpsc::unbounded_channel();
+            let (mailbox, bell) = Mailbox::new()?;
             let (started, outcome) = std_mpsc::sync_channel(1);
             thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
                 let _counted = counted;
@@ -137,7 +142,7 @@ impl Runtime for Glommio {
                     Ok(executor) => {
                         let _ = started.send(Ok(()));
                         HERE.set(index);
-                        executor.run(run(messages));
+                        executor.run(wake::deliver(mailbox, bell, run(messages)));
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -176,11 +181,22 @@ impl Runtime for Glommio {
 }
 
 impl Glommio {
+    /// A way to learn of the end of the shards that outlives the server.
+    pub fn end(&self) -> End {
+        End(Arc::clone(&self.running))
+    }
+}
+
+/// The end of the shards of a server.
+#[derive(Clone, Debug)]
+pub struct End(Arc<Running>);
+
+impl End {
     /// Waits until every shard has ended, after the server was dropped; for so long at most. Whether they have.
     ///
     /// Not to be called on a shard.
-    pub fn wait_for_end(&self, time: Duration) -> bool {
-        self.running.wait(time)
+    pub fn wait(&self, time: Duration) -> bool {
+        self.0.wait(time)
     }
 }
 
@@ -193,25 +209,6 @@ impl Drop for Glommio {
 thread_local! {
     /// The number of this shard.
     static HERE: Cell<usize> = const { Cell::new(0) };
-    /// What runs on this shard, so that it can be ended.
-    static JOBS: RefCell<Jobs> = RefCell::default();
-}
-
-#[derive(Default)]
-struct Jobs {
-    next: u64,
-    running: BTreeMap<u64, AbortHandle>,
-    ending: bool,
-}
-
-/// Takes a job off the list of those that run.
-struct Listed(u64);
-
-impl Drop for Listed {
-    fn drop(&mut self) {
-        // The list is gone when the thread ends.
-        let _ = JOBS.try_with(|jobs| jobs.borrow_mut().running.remove(&self.0));
-    }
 }
 
 /// Runs a job on this shard.
@@ -219,23 +216,16 @@ impl Drop for Listed {
 /// A task that nobody holds is never dropped by glommio, not even with its executor: descriptors and memory would leak.
 /// So each can be told to end, and a shard ends after its jobs.
 fn spawn(job: Job<Glommio>) {
-    if JOBS.with_borrow(|jobs| jobs.ending) {
-        return;
-    }
     let (job, handle) = abortable(job.run());
-    let listed = JOBS.with_borrow_mut(|jobs| {
-        jobs.next += 1;
-        jobs.running.insert(jobs.next, handle);
-        Listed(jobs.next)
-    });
-    glommio::spawn_local(async move {
-        let _listed = listed;
-        let _ = job.await;
-    })
-    .detach();
+    if let Some(job) = Woken::new(job, Some(handle)) {
+        glommio::spawn_local(async move {
+            let _ = job.await;
+        })
+        .detach();
+    }
 }
 
-/// The main task of a shard.
+/// What a shard does itself.
 async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
     let files = Files::enter();
     while let Some(message) = messages.recv().await {
@@ -245,13 +235,9 @@ async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
         }
     }
     messages.close();
-    let handles = JOBS.with_borrow_mut(|jobs| {
-        jobs.ending = true;
-        jobs.running.values().cloned().collect::<Vec<_>>()
-    });
-    handles.iter().for_each(AbortHandle::abort);
+    wake::end_all();
     let since = Instant::now();
-    while JOBS.with_borrow(|jobs| !jobs.running.is_empty()) && since.elapsed() < END_TIME {
+    while !wake::is_alone() && since.elapsed() < END_TIME {
         yield_now().await;
     }
     // glommio's files have to be closed on their own shard.
@@ -273,6 +259,9 @@ async fn yield_now() {
 
 /// Three times this has to fit the 8 MiB that RLIMIT_MEMLOCK commonly is, for every shard.
 const IO_MEMORY: usize = 512 << 10;
+/// How long tasks that keep waking each other may keep a shard from looking for what else has happened. Short times are
+/// dangerous, see [`wake`], and not needed: a job that yields lets the shard look.
+const LOOK_UP: Duration = Duration::from_secs(1);
 /// Requests that a shard hands to the kernel at a time.
 const RING_DEPTH: usize = 256;
 /// How long jobs may take to end once they have been told to.

@@ -169,6 +169,33 @@ fn two_sessions_that_reset_one_unit_at_once_both_get_their_answer() {
     }
 }
 
+/// A function on a task set concerns the commands before it. The one right behind it, in the same segment, is carried
+/// out and answered.
+#[test]
+fn commands_behind_a_function_on_a_task_set_are_not_aborted() {
+    let serving = Serving::new();
+    let mut session = serving.login("behind");
+    for function in [Function::AbortTaskSet, Function::ClearTaskSet].into_iter().cycle().take(10) {
+        let request = TaskManagementRequest {
+            immediate: true,
+            function,
+            lun: iscsicore::wire::Lun(0),
+            itt: session.new_itt(),
+            referenced_itt: NOBODY,
+            cmd_sn: session.cmd_sn,
+            exp_stat_sn: session.exp_stat_sn,
+            ref_cmd_sn: iscsicore::wire::CmdSn(0),
+            exp_data_sn: iscsicore::wire::DataSn(0),
+        };
+        let read = session.command(0, &crate::support::initiator::read16(0, 1));
+        let read = iscsicore::wire::ScsiCommand { read: true, expected_len: 512, ..read };
+        session.raw.send_bytes(&[request.emit().0, read.emit().0].concat());
+        let done = session.finish(read.itt);
+        assert_eq!((done.status, done.data.len()), (0, 512), "{function:?}");
+        assert_eq!(session.management_result(request.itt), Answer::Complete);
+    }
+}
+
 /// What a reset has begun in other sessions is carried through though its session ends: they learn of it.
 #[test]
 fn a_reset_whose_session_goes_away_still_tells_the_others() {

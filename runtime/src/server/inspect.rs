@@ -22,6 +22,8 @@ pub struct SessionReport {
     pub session_type: SessionType,
     /// Addresses of the initiator, one a connection.
     pub connections: Vec<std::net::SocketAddr>,
+    /// The shard that it is on.
+    pub shard: usize,
     /// Requests that have not been answered.
     pub outstanding: usize,
     /// What it has done.
@@ -38,6 +40,7 @@ impl<R: Runtime> Session<R> {
             target: hello.target.clone(),
             session_type: hello.session_type,
             connections: self.link.iter().map(|l| l.peer).collect(),
+            shard: self.place.shard,
             outstanding: self.target.outstanding(),
             counters: self.target.counters(),
         }

@@ -113,8 +113,8 @@ impl<R: Runtime> Session<R> {
         self.end_after = Some(self.target.abort_tasks(now, AbortScope::All));
     }
 
-    /// Aborts the tasks of every LUN that the unit stands behind, in both encodings, but for the LUN `but`; `done` is
-    /// dropped with the last of them.
+    /// Aborts the tasks of every LUN that the unit stands behind, but for the LUN `but`; `done` is dropped with the last of
+    /// them. The core knows a LUN in all of its encodings.
     pub(super) fn abort_tasks(
         &mut self,
         now: Instant,
@@ -124,11 +124,9 @@ impl<R: Runtime> Session<R> {
     ) {
         let done = Arc::new(done);
         let luns = self.service.luns().iter().filter(|(_, mapped)| mapped.unit == unit);
-        for lun in luns.flat_map(|(lun, _)| [lun, Lun(lun.0 | FLAT)]) {
-            if but != Some(lun) {
-                let id = self.target.abort_tasks(now, AbortScope::LogicalUnit(lun));
-                self.aborts.push((id, done.clone()));
-            }
+        for (lun, _) in luns.filter(|(lun, _)| but.is_none_or(|but| but.number() != lun.number())) {
+            let id = self.target.abort_tasks(now, AbortScope::LogicalUnit(lun));
+            self.aborts.push((id, done.clone()));
         }
     }
 
@@ -142,6 +140,3 @@ impl<R: Runtime> Session<R> {
         }
     }
 }
-
-/// The bit that makes the flat encoding of a LUN below 256 out of the usual one.
-const FLAT: u64 = 0x4000 << 48;

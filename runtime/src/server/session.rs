@@ -26,6 +26,8 @@ use crate::{Runtime, Timer, clock, submit};
 
 /// Rounds of work after which a session lets others have the thread.
 const ROUNDS: usize = 32;
+/// Time after which it does, although there have not been so many.
+const TURN: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// Something that the session waits for beside its connection.
 pub(super) enum Finished {
@@ -123,8 +125,12 @@ impl<R: Runtime> Session<R> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
+        let began = clock::now();
         for _ in 0..ROUNDS {
             let now = clock::now();
+            if now.saturating_since(began) > TURN {
+                break;
+            }
             let mut progress =
                 self.poll_control(now, cx) | self.poll_pending(now, cx) | self.poll_timer(now, cx);
             progress |= self.poll_read(now, cx);

@@ -1,10 +1,11 @@
 //! The end of a server.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{FutureExt, join_all};
 use tokio::sync::oneshot;
 
 use super::hub::{Control, Hub};
@@ -34,8 +35,11 @@ pub(super) async fn stop<R: Runtime>(hub: &Arc<Hub<R>>, grace: Duration) -> Vec<
     }
     let units = hub.units.iter().enumerate();
     let flushes = units.map(|(index, unit)| async move {
-        match within::<R, _>(STORAGE_TIME, unit.backend.flush().wait()).await {
-            Some(result) => result,
+        // A panic of one must not keep the others from being flushed.
+        let flush = AssertUnwindSafe(async { unit.backend.flush().wait().await }).catch_unwind();
+        match within::<R, _>(STORAGE_TIME, flush).await {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other(format!("the flush of unit {index} panicked"))),
             None => Err(timed_out(&format!("the flush of unit {index} did not end"))),
         }
     });

@@ -50,8 +50,13 @@ impl Raw {
     }
 
     pub(crate) fn flush(&mut self) {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
         while self.tx.has_remaining() {
-            let n = self.stream.write(self.tx.chunk()).expect("the server takes no more");
+            let n = match self.stream.write(self.tx.chunk()) {
+                // That the server has closed the connection is for whoever reads to see.
+                Err(e) if matches!(e.kind(), BrokenPipe | ConnectionReset) => self.tx.remaining(),
+                written => written.expect("the server takes no more"),
+            };
             self.tx.advance(n);
         }
     }
@@ -72,6 +77,7 @@ impl Raw {
                 Ok(0) => return None,
                 Ok(n) => self.rx.advance(&[], n).unwrap(),
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => panic!("the server neither answers nor closes: {e}"),
             }
         }
@@ -195,7 +201,7 @@ pub(crate) struct Session {
     pub(crate) tsih: Tsih,
     pub(crate) cmd_sn: CmdSn,
     pub(crate) max_cmd_sn: CmdSn,
-    exp_stat_sn: StatSn,
+    pub(crate) exp_stat_sn: StatSn,
     next_itt: u32,
     /// PDUs that came while another one was waited for.
     pub(crate) unclaimed: VecDeque<Pdu>,
@@ -448,7 +454,7 @@ impl Session {
         }
     }
 
-    fn note(&mut self, pdu: &Pdu) {
+    pub(crate) fn note(&mut self, pdu: &Pdu) {
         let word = |at: usize| u32::from_be_bytes(pdu.bhs.0[at..at + 4].try_into().unwrap());
         // StatSN stands in all of them but Data-In without status.
         if pdu.bhs.opcode() != Opcode::DataIn || pdu.bhs.0[1] & 1 != 0 {

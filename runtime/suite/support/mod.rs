@@ -1,4 +1,8 @@
 //! What the suite needs.
 
 pub(crate) mod initiator;
+pub(crate) mod patient;
+pub(crate) mod pipelined;
+pub(crate) mod process;
+pub(crate) mod seeded;
 pub(crate) mod serving;

@@ -10,6 +10,7 @@ use crate::platform::Server;
 use crate::platform::backend::{Backend, Fault, Gate, Kind, MemoryBackend, Scripted};
 use iscsicore::login::Offer;
 use iscsicore::node::{IscsiName, TargetConfig, UnitAccess};
+use iscsicore_runtime::Runtime as _;
 use tokio::runtime::Runtime;
 
 use super::initiator::{Login, Session};
@@ -42,6 +43,14 @@ impl Serving {
 
     pub(crate) fn with(more: impl FnOnce(&mut Builder)) -> Self {
         Self::start(Offer::default(), more)
+    }
+
+    /// The same on so many shards, where the runtime has any to choose.
+    pub(crate) fn on_shards(count: usize, more: impl FnOnce(&mut Builder)) -> Self {
+        Self::with(|builder| {
+            crate::platform::set_shards(builder, count);
+            more(builder);
+        })
     }
 
     fn start(offer: Offer, more: impl FnOnce(&mut Builder)) -> Self {
@@ -90,6 +99,25 @@ impl Serving {
 
     pub(crate) fn session_count(&self) -> usize {
         self.runtime.block_on(self.server().sessions()).len()
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.server().runtime().shards()
+    }
+
+    /// The number of sessions on each shard.
+    pub(crate) fn loads(&self) -> Vec<usize> {
+        let mut loads = vec![0; self.shards()];
+        let reports = self.runtime.block_on(self.server().sessions());
+        reports.iter().for_each(|report| loads[report.shard] += 1);
+        loads
+    }
+
+    /// The shard of a session, by its end of the connection.
+    pub(crate) fn shard_of(&self, session: &Session) -> usize {
+        let local = session.raw.stream.local_addr().unwrap();
+        let reports = self.runtime.block_on(self.server().sessions());
+        reports.iter().find(|r| r.connections.contains(&local)).expect("the session is there").shard
     }
 
     /// Waits until so many sessions are left.
