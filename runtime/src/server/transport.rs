@@ -10,10 +10,16 @@ use std::time::Duration;
 use bytes::Buf;
 use iscsicore::Limits;
 use iscsicore::link::{BufferPool, Receiver, Transmitter, Want};
-use socket2::{SockAddr, TcpKeepalive};
+use socket2::{SockAddr, SockRef, TcpKeepalive};
 
 use super::timeout;
 use crate::{Runtime, Stream};
+
+/// Bytes of the send buffer for a peer on this machine (the kernel doubles it). Left to itself the kernel takes megabytes
+/// from a server that is faster than its peer: each byte then leaves the processor's cache while it waits, and has to be
+/// brought back when the peer takes it. Reads of 256 KiB cost less than half with this bound. Over a network the buffer has
+/// to hold what is on its way, and the kernel knows best how much that is.
+const LOCAL_SEND_BUFFER: usize = 512 << 10;
 
 /// Slices handed to one gathered write.
 const SLICES: usize = 128;
@@ -68,6 +74,9 @@ impl<R: Runtime> Transport<R> {
         #[cfg(target_os = "linux")]
         let keepalive = keepalive.with_interval(Duration::from_secs(20)).with_retries(3);
         stream.socket().set_tcp_nodelay(true)?;
+        if is_local(&stream.socket())? {
+            stream.socket().set_send_buffer_size(LOCAL_SEND_BUFFER)?;
+        }
         stream.socket().set_tcp_keepalive(&keepalive)?;
         let mut rx = Receiver::new(limits);
         rx.set_read_buffer(limits.read_buffer.min(LOGIN_BUFFER));
@@ -170,6 +179,12 @@ impl<R: Runtime> Transport<R> {
         };
         let _ = timeout::within::<R, _>(LINGER, drain).await;
     }
+}
+
+/// Whether the peer is on this machine.
+fn is_local(socket: &SockRef<'_>) -> io::Result<bool> {
+    let (ours, theirs) = (address(socket.local_addr()?)?, address(socket.peer_addr()?)?);
+    Ok(ours.ip() == theirs.ip() || theirs.ip().to_canonical().is_loopback())
 }
 
 fn address(of: SockAddr) -> io::Result<SocketAddr> {
