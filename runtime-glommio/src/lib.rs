@@ -36,7 +36,7 @@ pub use iscsicore;
 pub use iscsicore_runtime::server::{SessionReport, StartError};
 pub use iscsicore_runtime::{server, submit};
 
-pub use available::{Unavailable, available};
+pub use available::{Unavailable, available, start};
 pub use shards::{End, Glommio, Shards};
 pub use stream::{Listener, Stream};
 pub use timer::Timer;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc as std_mpsc};
 use std::task::Poll;
 use std::thread;
@@ -45,6 +46,19 @@ impl Shards {
         Shards { count: NonZeroUsize::new(count), ..Shards::default() }
     }
 
+    /// Takes less memory for direct I/O where RLIMIT_MEMLOCK does not allow as much; never less than it takes to start.
+    #[must_use]
+    pub fn within_memlock(self) -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock).current;
+        let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return self };
+        Shards { io_memory: fitting(self.io_memory, limit / self.count()), ..self }
+    }
+
+    /// The bytes that all of them lock: what they register, once a ring, and the rings.
+    pub(crate) fn locked_memory(&self) -> usize {
+        self.count() * RINGS * (self.io_memory + RING_MEMORY)
+    }
+
     /// How many there will be: one a core, when nothing else was said.
     pub fn count(&self) -> usize {
         self.count.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
@@ -65,6 +79,12 @@ impl Shards {
             .spin_before_park(self.spin);
         builder.make().map_err(io::Error::from)
     }
+}
+
+/// The memory for direct I/O, at most `wanted`, of a shard that may lock `limit` bytes.
+fn fitting(wanted: usize, limit: usize) -> usize {
+    let most = (limit / RINGS).saturating_sub(RING_MEMORY);
+    wanted.min(most - most % LEAST_IO_MEMORY).max(LEAST_IO_MEMORY.min(wanted))
 }
 
 /// The cores that this process may use, as the system numbers them.
@@ -126,9 +146,7 @@ impl Runtime for Glommio {
     type Timer = Timer;
 
     fn start(config: Shards) -> io::Result<Self> {
-        if let Err(why) = crate::available::io_uring() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-        }
+        crate::available::io_uring()?;
         let (cores, running) = (cores(), Arc::new(Running::default()));
         let mut shards = Glommio { inboxes: Vec::new(), running };
         for index in 0..config.count() {
@@ -136,9 +154,9 @@ impl Runtime for Glommio {
             let (inbox, messages) = mpsc::unbounded_channel();
             let (mailbox, bell) = Mailbox::new()?;
             let (started, outcome) = std_mpsc::sync_channel(1);
-            thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
+            let spawned = thread::Builder::new().name(format!("shard-{index}")).spawn(move || {
                 let _counted = counted;
-                match config.executor(index, &cores) {
+                match caught(|| config.executor(index, &cores)) {
                     Ok(executor) => {
                         let _ = started.send(Ok(()));
                         HERE.set(index);
@@ -148,10 +166,17 @@ impl Runtime for Glommio {
                         let _ = started.send(Err(error));
                     }
                 }
-            })?;
-            // From here on dropping `shards` stops what has started.
+            });
+            let outcome = spawned.and_then(|_| {
+                outcome.recv().unwrap_or_else(|_| Err(io::Error::other("a shard failed as it started")))
+            });
+            if let Err(error) = outcome {
+                // Whoever tries something else then needs the descriptors and the memory of those that did start.
+                shards.abandon();
+                shards.end().wait(END_TIME);
+                return Err(error);
+            }
             shards.inboxes.push(inbox);
-            outcome.recv().unwrap_or_else(|_| Err(io::Error::other("a shard failed as it started")))?;
         }
         Ok(shards)
     }
@@ -257,12 +282,47 @@ async fn yield_now() {
     .await
 }
 
+/// Turns a panic into an error: glommio panics over some of what the system refuses.
+fn caught<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(start)).unwrap_or_else(|panic| {
+        let said =
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(io::Error::other(format!("glommio panicked: {}", said.unwrap_or_default())))
+    })
+}
+
 /// Three times this has to fit the 8 MiB that RLIMIT_MEMLOCK commonly is, for every shard.
 const IO_MEMORY: usize = 512 << 10;
 /// How long tasks that keep waking each other may keep a shard from looking for what else has happened. Short times are
 /// dangerous, see [`wake`], and not needed: a job that yields lets the shard look.
 const LOOK_UP: Duration = Duration::from_secs(1);
+/// glommio takes no less.
+const LEAST_IO_MEMORY: usize = 64 << 10;
+/// What the kernel locks for a ring of this depth itself, with room to spare.
+const RING_MEMORY: usize = 40 << 10;
+/// The rings of an executor.
+const RINGS: usize = 3;
 /// Requests that a shard hands to the kernel at a time.
 const RING_DEPTH: usize = 256;
 /// How long jobs may take to end once they have been told to.
 const END_TIME: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_for_direct_io_is_what_may_be_locked() {
+        for (limit, want) in [
+            (0, 64 << 10),
+            (64 << 10, 64 << 10),
+            (512 << 10, 128 << 10),
+            (1 << 20, 256 << 10),
+            (8 << 20, IO_MEMORY),
+            (usize::MAX, IO_MEMORY),
+        ] {
+            assert_eq!(fitting(IO_MEMORY, limit), want, "{limit}");
+        }
+        assert_eq!(fitting(4096, 0), 4096);
+    }
+}

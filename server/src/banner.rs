@@ -7,10 +7,11 @@ use iscsicore::node::{ChapAccount, ChapRules, Initiators, IscsiName, LunMap, Tar
 
 use crate::config::{Backing, Config, Unit};
 use crate::identity;
+use crate::runtime::Chosen;
 use crate::size::Size;
 
-/// Lists what is served, as `--check-config` prints it.
-pub(crate) fn summary(config: &Config) -> String {
+/// Lists what is served and on what, as `--check-config` prints it.
+pub(crate) fn summary(config: &Config, on: &Chosen) -> String {
     let mut out = String::new();
     for target in &config.node.targets {
         describe_target(config, target, &mut out);
@@ -19,13 +20,13 @@ pub(crate) fn summary(config: &Config) -> String {
         Some(chap) => format!("CHAP as {}", users(chap)),
         None => "open".to_owned(),
     };
-    let _ = writeln!(out, "discovery: {discovery}");
+    let _ = writeln!(out, "discovery: {discovery}\nruntime: {on}");
     out
 }
 
 /// Greets whoever started the server: the summary, and commands to try for the first target.
-pub(crate) fn banner(config: &Config) -> String {
-    let mut out = format!("iscsicored {}\n\n{}", env!("CARGO_PKG_VERSION"), summary(config));
+pub(crate) fn banner(config: &Config, on: &Chosen) -> String {
+    let mut out = format!("iscsicored {}\n\n{}", env!("CARGO_PKG_VERSION"), summary(config, on));
     let Some(target) = config.node.targets.first() else { return out };
     let Some(portal) = target.groups.iter().flat_map(|g| &g.portals).next() else { return out };
     let at = connectable(portal.address);
@@ -153,7 +154,8 @@ fn describe_unit(unit: &Unit) -> String {
         Backing::Memory => None,
     });
     let size = size.map_or_else(|| "size of the device".to_owned(), |size| Size(size).to_string());
-    format!("{place}, {size}, blocks of {}, {}", unit.block_size, describe_identity(unit))
+    let direct = if unit.direct { "direct, " } else { "" };
+    format!("{place}, {size}, {direct}blocks of {}, {}", unit.block_size, describe_identity(unit))
 }
 
 fn describe_identity(unit: &Unit) -> String {

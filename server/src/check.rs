@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use iscsicore::node::{IscsiName, TargetConfig};
-use iscsicore_tokio::backend::{FileOptions, OpenError};
+use iscsicore_runtime::backend::OpenError;
 
 use crate::config::{Backing, Config, Unit};
 use crate::machine;
-use crate::run::access;
+use crate::run::disks::{self, FileError};
+use crate::runtime::Runtime;
 use crate::size::Size;
 
 /// What a start would meet.
@@ -22,12 +23,13 @@ pub(crate) struct Findings {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Tries the disks and the portals. Creates and changes nothing; a disk that is free is locked for a moment.
-pub(crate) fn check(config: &Config) -> Findings {
+/// Tries the disks, as they would be opened on `runtime`, and the portals. Creates and changes nothing; a disk that is
+/// free is locked for a moment.
+pub(crate) fn check(config: &Config, runtime: Option<&Runtime>) -> Findings {
     let mut found = Findings::default();
     check_data_dir(config, &mut found);
     for (unit, name) in config.units.iter().zip(unit_names(config)) {
-        check_unit(unit, &name, &config.data_dir, &mut found);
+        check_unit(unit, &name, &config.data_dir, runtime, &mut found);
     }
     check_portals(&config.portals, &mut found);
     check_lists(config, &mut found);
@@ -64,6 +66,9 @@ pub(crate) fn disk_remedy(error: &OpenError) -> &'static str {
 
 /// What to do about a portal that cannot be listened on.
 pub(crate) fn portal_remedy(error: &io::Error) -> &'static str {
+    if let Some(remedy) = limits_remedy(error) {
+        return remedy;
+    }
     match error.kind() {
         io::ErrorKind::AddrInUse => "end the program that listens there, or choose another port",
         io::ErrorKind::AddrNotAvailable => {
@@ -78,6 +83,9 @@ pub(crate) fn portal_remedy(error: &io::Error) -> &'static str {
 
 /// What to do about a file or directory that cannot be made.
 pub(crate) fn creation_remedy(error: &io::Error) -> &'static str {
+    if let Some(remedy) = limits_remedy(error) {
+        return remedy;
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "choose a place where this user may create files, or give it permission"
@@ -87,7 +95,22 @@ pub(crate) fn creation_remedy(error: &io::Error) -> &'static str {
     }
 }
 
+/// What to do when the system does not say no to what is asked for, but to more of it.
+fn limits_remedy(error: &io::Error) -> Option<&'static str> {
+    // EMFILE; other systems than Unix have no such limit.
+    (cfg!(unix) && error.raw_os_error() == Some(24))
+        .then_some("raise the limit of open files (ulimit -n, LimitNOFILE= of systemd)")
+}
+
+/// What to do when threads cannot be started.
+pub(crate) fn threads_remedy(error: &io::Error) -> &'static str {
+    limits_remedy(error).unwrap_or("look at the limits of this process (ulimit -a)")
+}
+
 fn path_remedy(error: &io::Error) -> &'static str {
+    if let Some(remedy) = limits_remedy(error) {
+        return remedy;
+    }
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "give this user permission, or write read_only = true in a configuration file if it only lacks that to write"
@@ -114,8 +137,14 @@ fn check_data_dir(config: &Config, found: &mut Findings) {
     }
 }
 
-fn check_unit(unit: &Unit, name: &str, data_dir: &Path, found: &mut Findings) {
+fn check_unit(unit: &Unit, name: &str, data_dir: &Path, runtime: Option<&Runtime>, found: &mut Findings) {
     let Backing::File(path) = &unit.backing else { return };
+    let runtime = match runtime {
+        Some(runtime) => runtime,
+        // Who cannot have the runtime that was asked for has been told so.
+        None if unit.direct => return,
+        None => &Runtime::Tokio,
+    };
     if !path.exists() {
         let parent = path.parent().unwrap_or(Path::new(""));
         if unit.read_only {
@@ -132,15 +161,14 @@ fn check_unit(unit: &Unit, name: &str, data_dir: &Path, found: &mut Findings) {
         }
         return;
     }
-    match FileOptions::new().access(access(unit)).open(path) {
+    match disks::open_file(path, disks::options(unit), unit.direct, runtime) {
         Ok(_) => {}
         // An empty file gets its size at the start.
-        Err(OpenError::Empty { .. }) if unit.size.is_some() && !unit.read_only => {}
-        Err(error @ OpenError::InUse { .. }) => found.warnings.push(format!(
-            "{name}: {error}; {}, unless it is the server that this configuration is for",
-            disk_remedy(&error)
-        )),
-        Err(error) => found.errors.push(format!("{name}: {error}; {}", disk_remedy(&error))),
+        Err(FileError::Open { why: OpenError::Empty { .. } }) if unit.size.is_some() && !unit.read_only => {}
+        Err(error @ FileError::Open { why: OpenError::InUse { .. } }) => found
+            .warnings
+            .push(format!("{name}: {error}, unless it is the server that this configuration is for")),
+        Err(error) => found.errors.push(format!("{name}: {error}")),
     }
 }
 
@@ -256,13 +284,14 @@ mod tests {
     use super::*;
     use crate::cli::Args;
     use clap::Parser;
+    use iscsicore_runtime::backend::FileOptions;
 
     fn config(line: &[&str]) -> Config {
         crate::config::load(&Args::parse_from([&["iscsicored"], line].concat())).config.unwrap()
     }
 
     fn checked(line: &[&str]) -> Findings {
-        check(&config(line))
+        check(&config(line), Some(&Runtime::Tokio))
     }
 
     #[test]
@@ -300,16 +329,16 @@ mod tests {
         config.data_dir = dir.path().join("data");
         config.units[0].backing = Backing::File(dir.path().join("data/disk0.img"));
         config.units[0].size = Some(512);
-        assert_eq!(check(&config), Findings::default());
+        assert_eq!(check(&config, Some(&Runtime::Tokio)), Findings::default());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 
         std::fs::write(dir.path().join("data"), "in the way").unwrap();
-        let errors = check(&config).errors;
+        let errors = check(&config, Some(&Runtime::Tokio)).errors;
         assert!(errors[0].starts_with("cannot create the directory "), "{errors:?}");
         config.data_dir = dir.path().to_owned();
         config.units[0].backing = Backing::File(dir.path().join("none.img"));
         config.units[0].read_only = true;
-        assert!(check(&config).errors[0].contains("create it, or drop read_only"));
+        assert!(check(&config, Some(&Runtime::Tokio)).errors[0].contains("create it, or drop read_only"));
     }
 
     #[test]
@@ -351,6 +380,13 @@ mod tests {
         };
         assert!(disk_remedy(&error).contains("choose a place"));
         assert!(portal_remedy(&io::ErrorKind::PermissionDenied.into()).contains("port from 1024 on"));
+        if cfg!(unix) {
+            let full = || io::Error::from_raw_os_error(24);
+            let error = OpenError::Io { path: "f".into(), doing: "open", source: full() };
+            assert!(
+                disk_remedy(&error).contains("ulimit -n") && portal_remedy(&full()).contains("ulimit -n")
+            );
+        }
     }
 
     // Goal: the list of targets is measured for those who see most of it. Method: just below and above the limit, open
@@ -364,9 +400,9 @@ mod tests {
         assert_eq!(entry_size(&one), 43 + 28);
         let fit = (MOST_LIST / entry_size(&one)) as usize;
         config.node.targets = vec![one.clone(); fit];
-        assert_eq!(check(&config).warnings, [""; 0]);
+        assert_eq!(check(&config, Some(&Runtime::Tokio)).warnings, [""; 0]);
         config.node.targets.push(one);
-        let warnings = check(&config).warnings;
+        let warnings = check(&config, Some(&Runtime::Tokio)).warnings;
         assert!(
             warnings[0].starts_with("discovery tells every initiator of 257 KiB of targets"),
             "{warnings:?}"
@@ -378,7 +414,8 @@ mod tests {
             target.access.initiators = Initiators::Only([name.clone()].into());
         }
         assert!(
-            check(&config).warnings[0].starts_with("discovery tells iqn.2026-01.com.example:h of 257 KiB")
+            check(&config, Some(&Runtime::Tokio)).warnings[0]
+                .starts_with("discovery tells iqn.2026-01.com.example:h of 257 KiB")
         );
     }
 }

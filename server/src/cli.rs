@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use crate::config::{Disk, parse_address};
+use crate::runtime::{Choice, MOST_SHARDS};
 use crate::size;
 
 /// An iSCSI target server.
@@ -28,9 +29,19 @@ pub(crate) struct Args {
     pub(crate) listen: Vec<SocketAddr>,
 
     /// Serve this file, block device, or memory:SIZE as the next LUN; may be repeated. With a size (K, M, G, T) a file
-    /// that is not there is created, without taking the space. Initiators know a file's disk by PATH.id, made beside it
+    /// that is not there is created, without taking the space. Initiators know a file's disk by PATH.id, made beside it.
+    /// direct:PATH[:SIZE] goes past the page cache (O_DIRECT), on glommio only
     #[arg(long, short, value_name = "PATH[:SIZE]", value_parser = disk, conflicts_with = "config")]
     pub(crate) disk: Vec<Disk>,
+
+    /// What the server runs on [default: auto, or what the file says]
+    #[arg(long, value_enum, value_name = "RUNTIME")]
+    pub(crate) runtime: Option<Choice>,
+
+    /// How many shards glommio has: threads, each on a core of its own with the sessions that it serves [default: one a
+    /// core, or what the file says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SHARDS)))]
+    pub(crate) shards: Option<u16>,
 
     /// How log lines look [default: text, or what the file says]
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -60,6 +71,8 @@ Examples:
       a new file of 10 GiB (it takes space as it is written)
   iscsicored --disk /dev/vg0/data --disk memory:512M --listen 0.0.0.0
       a block device as LUN 0 and memory as LUN 1, to the whole network
+  iscsicored --disk direct:/dev/nvme0n1 --runtime glommio --shards 4
+      a block device without the page cache, on four cores
   iscsicored --config /etc/iscsicored.toml --check-config
       is this file right, and what would it serve?
 
@@ -78,8 +91,18 @@ fn disk(text: &str) -> Result<Disk, String> {
     }
     if let Some(size) = text.strip_prefix("memory:") {
         let size = size::parse(size).ok_or_else(|| not_a_size(size))?;
-        return Ok(Disk { path: None, size: Some(size) });
+        return Ok(Disk { size: Some(size), ..Disk::default() });
     }
+    let (text, direct) = match text.strip_prefix("direct:") {
+        Some("memory") => {
+            return Err("a disk in memory has no cache to go past; leave direct: out".to_owned());
+        }
+        Some(rest) if rest.starts_with("memory:") => {
+            return Err("a disk in memory has no cache to go past; leave direct: out".to_owned());
+        }
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
     let (path, size) = match text.rsplit_once(':') {
         // Whatever begins with a digit is meant as a size; anything else belongs to the path.
         Some((path, size)) if size.starts_with(|c: char| c.is_ascii_digit()) => {
@@ -90,7 +113,7 @@ fn disk(text: &str) -> Result<Disk, String> {
     if path.is_empty() {
         return Err("write the path of a file or block device".to_owned());
     }
-    Ok(Disk { path: Some(path.into()), size })
+    Ok(Disk { path: Some(path.into()), size, direct })
 }
 
 fn not_a_size(text: &str) -> String {
@@ -133,11 +156,19 @@ mod tests {
     #[test]
     fn disks_come_with_and_without_size() {
         let disk = |text: &str| args(&["--disk", text]).map(|a| a.disk[0].clone());
-        let file = |path: &str, size| Ok(Disk { path: Some(path.into()), size });
+        let file = |path: &str, size| Ok(Disk { path: Some(path.into()), size, direct: false });
         assert_eq!(disk("disk.img:10G"), file("disk.img", Some(10 << 30)));
         assert_eq!(disk("/dev/sdb"), file("/dev/sdb", None));
         assert_eq!(disk("a:b"), file("a:b", None));
-        assert_eq!(disk("memory:1M"), Ok(Disk { path: None, size: Some(1 << 20) }));
+        assert_eq!(disk("memory:1M"), Ok(Disk { size: Some(1 << 20), ..Disk::default() }));
+        let direct = |path: &str, size| Ok(Disk { path: Some(path.into()), size, direct: true });
+        assert_eq!(disk("direct:/dev/sdb"), direct("/dev/sdb", None));
+        assert_eq!(disk("direct:disk.img:10G"), direct("disk.img", Some(10 << 30)));
+        assert_eq!(disk("./direct:x"), file("./direct:x", None));
+        for bad in ["direct:memory", "direct:memory:1M"] {
+            assert!(disk(bad).unwrap_err().contains("no cache to go past; leave direct: out"), "{bad}");
+        }
+        assert!(disk("direct:").unwrap_err().contains("write the path"));
         assert!(disk("disk.img:10X").unwrap_err().contains("\"10X\" is not a size; write bytes or"));
         assert!(disk("memory:lots").unwrap_err().contains("\"lots\" is not a size"));
         assert!(disk("memory").unwrap_err().contains("such as memory:512M"));
@@ -159,6 +190,11 @@ mod tests {
         assert_eq!(all.config, Some("f.toml".into()));
         assert!(all.check_config);
         assert_eq!((all.log.as_deref(), all.log_format), (Some("debug"), Some(LogFormat::Json)));
+        let all = args(&["--runtime", "glommio", "--shards", "4"]).unwrap();
+        assert_eq!((all.runtime, all.shards), (Some(Choice::Glommio), Some(4)));
+        for bad in [["--runtime", "smol"], ["--shards", "0"], ["--shards", "1025"], ["--shards", "all"]] {
+            assert!(args(&bad).is_err(), "{bad:?}");
+        }
         assert!(args(&["--log-format", "xml"]).is_err());
         assert!(args(&["disk.img"]).is_err());
     }

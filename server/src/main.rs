@@ -1,7 +1,7 @@
 //! iscsicored: an iSCSI target server.
 //!
 //! This crate reads the configuration and starts the server; the protocol is in `iscsicore`, the I/O in
-//! `iscsicore-tokio`.
+//! `iscsicore-glommio` and `iscsicore-tokio`.
 
 mod banner;
 mod check;
@@ -12,6 +12,7 @@ mod logging;
 mod machine;
 mod output;
 mod run;
+mod runtime;
 mod size;
 
 use std::process::ExitCode;
@@ -59,14 +60,22 @@ fn main() -> ExitCode {
 fn check_config(args: &Args, config: &Config, warnings: &[Diagnostic]) -> ExitCode {
     let source =
         args.config.as_ref().map_or_else(|| "command line".to_owned(), |path| path.display().to_string());
-    let found = check::check(config);
     warnings.iter().for_each(|warning| output::complain(&warning.to_string()));
+    let chosen = runtime::choose(&config.runtime);
+    let mut found = check::check(config, chosen.as_ref().ok().map(|(chosen, _)| &chosen.runtime));
+    let chosen = match chosen {
+        Ok((chosen, _)) => Some(chosen),
+        Err(problem) => {
+            found.errors.insert(0, problem);
+            None
+        }
+    };
     found.warnings.iter().for_each(|warning| output::complain(&format!("{source}: warning: {warning}")));
     found.errors.iter().for_each(|error| output::complain(&format!("{source}: {error}")));
-    if !found.errors.is_empty() {
+    let Some(chosen) = chosen.filter(|_| found.errors.is_empty()) else {
         return ExitCode::from(WRONG_USAGE);
-    }
-    match output::print(&banner::summary(config)) {
+    };
+    match output::print(&banner::summary(config, &chosen)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::complain(&format!("iscsicored: cannot write: {error}"));

@@ -1,27 +1,14 @@
 //! The program as its users start it: exit codes, and what goes to which stream.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod support;
+
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-/// A server that is killed when a test gives up.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_iscsicored")).args(arguments).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
+#[cfg(unix)]
+use support::{Initiator, Server};
+use support::{Running, run, runtimes, text};
 
 #[test]
 fn the_example_is_accepted() {
@@ -74,9 +61,14 @@ fn wrong_usage_ends_with_code_2_and_questions_with_0() {
 #[cfg(unix)]
 #[test]
 fn it_serves_until_it_is_asked_to_end() {
+    runtimes().for_each(serves_until_it_is_asked_to_end);
+}
+
+#[cfg(unix)]
+fn serves_until_it_is_asked_to_end(runtime: &str) {
     let dir = tempfile::tempdir().unwrap();
     let disk = format!("{}:1M", dir.path().join("disk.img").display());
-    let arguments = ["--listen", "127.0.0.1:0", "--disk", &disk, "--log", "warn"];
+    let arguments = ["--runtime", runtime, "--listen", "127.0.0.1:0", "--disk", &disk, "--log", "warn"];
     let start = Command::new(env!("CARGO_BIN_EXE_iscsicored")).args(arguments).stdout(Stdio::piped()).spawn();
     let mut server = Running(start.unwrap());
     let lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -208,10 +200,13 @@ fn a_hangup_ends_it_as_asked() {
     if u64::from_str_radix(ignored, 16).unwrap() & 1 != 0 {
         return; // Under nohup the server is to ignore it; see the next test.
     }
-    let dir = tempfile::tempdir().unwrap();
-    let mut server = Server::start(dir.path(), &["--listen", "127.0.0.1:0", "--disk", "memory:1M"]);
-    server.signal("HUP");
-    assert_eq!(server.wait().code(), Some(0));
+    for runtime in runtimes() {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = ["--runtime", runtime, "--listen", "127.0.0.1:0", "--disk", "memory:1M"];
+        let mut server = Server::start(dir.path(), &arguments);
+        server.signal("HUP");
+        assert_eq!(server.wait().code(), Some(0), "{runtime}");
+    }
 }
 
 // Goal: what was started to outlive its terminal does. Method: as nohup does it; had the hangup counted, the next signal
@@ -225,187 +220,10 @@ fn a_hangup_is_ignored_where_it_was_ignored_before() {
     shell.args(["-c", script, env!("CARGO_BIN_EXE_iscsicored")]);
     let mut server = Server::spawn(dir.path(), shell);
     server.signal("HUP");
-    let mut initiator = Initiator::login(server.address);
+    let mut initiator = Initiator::login(server.address, 0);
     initiator.write(0, 1).unwrap();
     drop(initiator);
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
     assert!(!server.log().contains("ending already"), "{}", server.log());
-}
-
-// Goal: signals that follow the first one at once do not end it before the initiators had their time, and data that was
-// acknowledged is in the file. Method: an initiator that writes on and never logs out.
-#[cfg(unix)]
-#[test]
-fn repeated_signals_under_load_end_it_well() {
-    let (code, log, lasted) = end_under_load(&[("TERM", 0), ("INT", 200), ("TERM", 200)]);
-    assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("ending already") && !log.contains("cut short by"), "{log}");
-    assert!(log.lines().last().is_some_and(|l| l.ends_with("all disks flushed, ended disks=1")), "{log}");
-    assert!(log.contains("serving addresses=127.0.0.1:"), "{log}");
-    assert!(lasted >= Duration::from_secs(4), "{lasted:?}");
-}
-
-// Goal: somebody who insists is obeyed, and the data is safe all the same.
-#[cfg(unix)]
-#[test]
-fn a_late_second_signal_under_load_hurries_it() {
-    let (code, log, _) = end_under_load(&[("TERM", 0), ("TERM", 3300)]);
-    assert_eq!(code, Some(0), "{log}");
-    assert!(log.contains("cut short by another signal"), "{log}");
-    assert!(log.lines().last().is_some_and(|l| l.ends_with("all disks flushed, ended disks=1")), "{log}");
-}
-
-/// Sends signals, each so many milliseconds after the one before, to a server that is being written to; verifies that
-/// what it acknowledged is in the file. Returns the exit code, the log, and the time from the first signal to the end.
-#[cfg(unix)]
-fn end_under_load(signals: &[(&str, u64)]) -> (Option<i32>, String, Duration) {
-    let dir = tempfile::tempdir().unwrap();
-    let arguments = ["--listen", "127.0.0.1:0", "--disk", "disk.img:1M"];
-    let mut server = Server::start(dir.path(), &arguments);
-    let mut initiator = Initiator::login(server.address);
-    let (started, begun) = std::sync::mpsc::channel();
-    let writer = std::thread::spawn(move || {
-        let mut acknowledged: u32 = 0;
-        while initiator.write(acknowledged % 2048, acknowledged).is_ok() {
-            acknowledged += 1;
-            let _ = started.send(());
-        }
-        acknowledged
-    });
-    begun.recv().unwrap();
-    let began = Instant::now();
-    for (signal, pause) in signals {
-        std::thread::sleep(Duration::from_millis(*pause));
-        server.signal(signal);
-    }
-    let code = server.wait().code();
-    let lasted = began.elapsed();
-    let acknowledged = writer.join().unwrap();
-    let data = std::fs::read(dir.path().join("disk.img")).unwrap();
-    for write in acknowledged.saturating_sub(2048)..acknowledged {
-        let at = (write % 2048) as usize * 512;
-        let found = u32::from_be_bytes(data[at..at + 4].try_into().unwrap());
-        // One more may have been carried out than was acknowledged.
-        assert!(found == write || found == write + 2048, "block {at}: {found} instead of {write}");
-    }
-    (code, server.log(), lasted)
-}
-
-/// A server in a directory of its own.
-#[cfg(unix)]
-struct Server {
-    running: Running,
-    banner: String,
-    address: SocketAddr,
-    log: std::path::PathBuf,
-}
-
-#[cfg(unix)]
-impl Server {
-    fn start(directory: &std::path::Path, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_iscsicored"));
-        command.args(arguments);
-        Self::spawn(directory, command)
-    }
-
-    fn spawn(directory: &std::path::Path, mut command: Command) -> Self {
-        let log = directory.join("log");
-        command.current_dir(directory).stdout(Stdio::piped());
-        let mut running = Running(command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap());
-        let mut banner = String::new();
-        let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let address = loop {
-            let line = lines.next().unwrap_or_else(|| panic!("{}", std::fs::read_to_string(&log).unwrap()));
-            match line.strip_prefix("listening on ") {
-                Some(address) => break address.parse().unwrap(),
-                None => banner += &(line + "\n"),
-            }
-        };
-        Server { running, banner, address, log }
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args(["-s", name, &self.running.0.id().to_string()]).status();
-        assert!(kill.unwrap().success());
-    }
-
-    fn wait(&mut self) -> std::process::ExitStatus {
-        self.running.0.wait().unwrap()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-}
-
-/// The least that an initiator can be: one session, one command at a time, and no ear for requests to log out.
-#[cfg(unix)]
-struct Initiator {
-    stream: TcpStream,
-    cmd_sn: u32,
-    stat_sn: u32,
-}
-
-#[cfg(unix)]
-impl Initiator {
-    fn login(address: SocketAddr) -> Self {
-        let mut initiator = Initiator { stream: TcpStream::connect(address).unwrap(), cmd_sn: 1, stat_sn: 0 };
-        let keys = "InitiatorName=iqn.2026-01.com.example:h\0TargetName=iqn.2026-01.dev.iscsicore:disk0\0SessionType=Normal\0";
-        let mut header = [0; 48];
-        header[0] = 0x43; // Login request, immediate
-        header[1] = 0x87; // T, CSG operational negotiation, NSG full feature phase
-        header[8] = 0x80; // ISID: random
-        header[24..28].copy_from_slice(&1u32.to_be_bytes());
-        initiator.send(header, keys.as_bytes()).unwrap();
-        let answer = initiator.receive().unwrap();
-        assert_eq!((answer[0], answer[1] & 0x83, &answer[36..38]), (0x23, 0x83, &[0, 0][..]));
-        initiator
-    }
-
-    /// Writes a block that begins with a number; returns when that is acknowledged.
-    fn write(&mut self, block: u32, number: u32) -> std::io::Result<()> {
-        let mut data = [0; 512];
-        data[..4].copy_from_slice(&number.to_be_bytes());
-        loop {
-            let mut header = [0; 48];
-            header[0] = 0x01;
-            header[1] = 0xa1; // F, W, simple
-            header[16..20].copy_from_slice(&self.cmd_sn.to_be_bytes());
-            header[20..24].copy_from_slice(&512u32.to_be_bytes());
-            header[24..28].copy_from_slice(&self.cmd_sn.to_be_bytes());
-            header[28..32].copy_from_slice(&self.stat_sn.wrapping_add(1).to_be_bytes());
-            header[32] = 0x2a; // WRITE(10)
-            header[34..38].copy_from_slice(&block.to_be_bytes());
-            header[40] = 1;
-            self.send(header, &data)?;
-            self.cmd_sn += 1;
-            let answer = loop {
-                let answer = self.receive()?;
-                if answer[0] == 0x21 {
-                    break answer;
-                }
-            };
-            // The first command may be answered with a unit attention.
-            if answer[3] == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    fn send(&mut self, mut header: [u8; 48], data: &[u8]) -> std::io::Result<()> {
-        header[5..8].copy_from_slice(&(data.len() as u32).to_be_bytes()[1..]);
-        let padding = vec![0; data.len().next_multiple_of(4) - data.len()];
-        self.stream.write_all(&[&header[..], data, &padding].concat())
-    }
-
-    fn receive(&mut self) -> std::io::Result<[u8; 48]> {
-        let mut header = [0; 48];
-        self.stream.read_exact(&mut header)?;
-        let len = u32::from_be_bytes([0, header[5], header[6], header[7]]) as usize;
-        let mut data = vec![0; len.next_multiple_of(4)];
-        self.stream.read_exact(&mut data)?;
-        self.stat_sn = u32::from_be_bytes(header[24..28].try_into().unwrap());
-        Ok(header)
-    }
 }

@@ -52,6 +52,7 @@ pub enum StartError {
 /// Describes a [`Server`]: disks, targets, limits. [`serve`](Self::serve) starts it.
 pub struct Builder<R: Runtime> {
     runtime: R::Config,
+    started: Option<R>,
     units: Vec<(UnitConfig, Arc<dyn Backend>)>,
     node: NodeConfig,
     limits: Limits,
@@ -62,6 +63,7 @@ impl<R: Runtime> Builder<R> {
     pub(super) fn new() -> Self {
         Builder {
             runtime: R::Config::default(),
+            started: None,
             units: Vec::new(),
             node: NodeConfig::default(),
             limits: Limits::default(),
@@ -128,6 +130,12 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Takes a runtime that has been started, in place of starting one.
+    pub fn on(&mut self, runtime: R) -> &mut Self {
+        self.started = Some(runtime);
+        self
+    }
+
     /// Sets the bounds of each session.
     pub fn limits(&mut self, limits: Limits) -> &mut Self {
         self.limits = limits;
@@ -158,7 +166,10 @@ impl<R: Runtime> Builder<R> {
         wanted.extend(grouped.map(|p| p.address));
         wanted.sort();
         wanted.dedup();
-        let runtime = R::start(std::mem::take(&mut self.runtime)).map_err(StartError::Runtime)?;
+        let runtime = match self.started.take() {
+            Some(runtime) => runtime,
+            None => R::start(std::mem::take(&mut self.runtime)).map_err(StartError::Runtime)?,
+        };
         let mut listeners = BTreeMap::new();
         for address in wanted {
             let sockets = listen::bind(address, runtime.shards()).and_then(|sockets| {

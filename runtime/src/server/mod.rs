@@ -13,6 +13,7 @@ mod timeout;
 mod transport;
 mod units;
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,6 +79,20 @@ impl<R: Runtime> Server<R> {
             }
         }
         reports
+    }
+
+    /// Waits until nothing of the server runs any more: no listener, no login, no session. From then on nothing is
+    /// acknowledged.
+    ///
+    /// It holds nothing up, so that it can be asked for beforehand and waited for after the server was dropped, on
+    /// whatever executor. What the storage still does then, nobody waits for; a flush after it makes durable what was
+    /// acknowledged.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<R> {
+        let (living, closing) = (Arc::clone(&self.hub.living), Arc::clone(&self.hub.closing));
+        async move {
+            living.none().await;
+            closing.none().await;
+        }
     }
 
     /// Stops as [`shutdown_within`](Self::shutdown_within) does, with five seconds of grace.

@@ -1,6 +1,7 @@
 //! The TOML file: its top level.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::target::{self, Context};
 use super::unit::Units;
 use super::{Config, DEFAULT_PORT, Loaded, Log, chap, check_filter, directory_of, finish, parse_address};
 use crate::cli::LogFormat;
+use crate::runtime::{self, Choice, RuntimeConfig};
 
 /// A portal, and the name that targets use for it.
 pub(super) struct NamedPortal {
@@ -38,9 +40,10 @@ pub(super) fn load(path: &Path, text: &str) -> Loaded {
     let base = directory_of(path);
     let exposed = chap::is_exposed(path);
 
-    let mut log = Log::default();
+    let (mut log, mut runtime) = (Log::default(), RuntimeConfig::default());
     let mut data_dir = base.clone();
-    if let Some(server) = root.section("server", &mut d) {
+    if let Some(mut server) = root.section("server", &mut d) {
+        read_runtime(&mut server, &mut runtime, &mut d);
         read_server(server, &base, &mut data_dir, &mut log, &mut d);
     }
     let portals = read_portals(&mut root, &mut d);
@@ -70,7 +73,33 @@ pub(super) fn load(path: &Path, text: &str) -> Loaded {
     }
     root.finish(&mut d);
     let portals = portals.into_iter().map(|p| p.portal.address).collect();
-    finish(Some(Config { node, units: units.into_vec(), portals, data_dir, limits, session, log }), d)
+    let config = Config { node, units: units.into_vec(), portals, data_dir, limits, session, runtime, log };
+    finish(Some(config), d)
+}
+
+/// Which runtime, and the shards of glommio.
+fn read_runtime(server: &mut Section<'_>, runtime: &mut RuntimeConfig, d: &mut Diagnostics) {
+    let choices = [("auto", Choice::Auto), ("glommio", Choice::Glommio), ("tokio", Choice::Tokio)];
+    if let Some(choice) = server.get("runtime").and_then(|v| v.choice(&choices, d)) {
+        runtime.choice = choice;
+    }
+    let (shards, pinned) = (server.get("shards"), server.get("pinned"));
+    if let Some(value) = &shards {
+        let count = value.integer(1..=runtime::MOST_SHARDS, d);
+        runtime.shards = count.and_then(|count| NonZeroUsize::new(count.into()));
+        let warning = count.and_then(|count| runtime::too_many_shards(count.into(), runtime::cores()));
+        if let Some(warning) = warning {
+            d.warn(Some(&value.span), &value.path, warning);
+        }
+    }
+    if let Some(choice) = pinned.as_ref().and_then(|v| v.boolean(d)) {
+        runtime.pinned = choice;
+    }
+    if runtime.choice == Choice::Tokio {
+        for value in [shards, pinned].into_iter().flatten() {
+            value.wrong("tokio has no shards; leave it out, or write runtime = \"glommio\" or \"auto\"", d);
+        }
+    }
 }
 
 fn read_server(

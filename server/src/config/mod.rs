@@ -11,6 +11,7 @@ mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use iscsicore::Limits;
@@ -25,6 +26,7 @@ pub(crate) use unit::{Backing, Disk, Unit, rest};
 
 use crate::cli::{Args, LogFormat};
 use crate::machine;
+use crate::runtime::{self, Choice, RuntimeConfig};
 use crate::size::Size;
 use diagnostic::Diagnostics;
 use unit::{UnitSpec, Units};
@@ -54,6 +56,8 @@ pub(crate) struct Config {
     pub(crate) limits: NodeLimits,
     /// How much each of them may hold.
     pub(crate) session: Limits,
+    /// What it runs on.
+    pub(crate) runtime: RuntimeConfig,
     /// What is logged.
     pub(crate) log: Log,
 }
@@ -98,25 +102,42 @@ pub(crate) fn load(args: &Args) -> Loaded {
         },
         None => from_command_line(args),
     };
-    override_log(args, &mut loaded);
+    override_with(args, &mut loaded);
     loaded
 }
 
-/// The command line has the last word about the log.
-fn override_log(args: &Args, loaded: &mut Loaded) {
+/// The command line has the last word about the log and the runtime.
+fn override_with(args: &Args, loaded: &mut Loaded) {
     let Ok(config) = &mut loaded.config else { return };
+    let mut d = Diagnostics::new("command line", "");
     if let Some(format) = args.log_format {
         config.log.format = format;
     }
     if let Some(filter) = &args.log {
         match check_filter(filter) {
             Ok(()) => config.log.filter.clone_from(filter),
-            Err(problem) => {
-                let mut d = Diagnostics::new("command line", "");
-                d.error_anywhere("--log", problem);
-                loaded.config = Err(d.into_parts().0);
-            }
+            Err(problem) => d.error_anywhere("--log", problem),
         }
+    }
+    override_runtime(args, &mut config.runtime, &mut d);
+    let (errors, warnings) = d.into_parts();
+    loaded.warnings.extend(warnings);
+    if !errors.is_empty() {
+        loaded.config = Err(errors);
+    }
+}
+
+fn override_runtime(args: &Args, config: &mut RuntimeConfig, d: &mut Diagnostics) {
+    if let Some(choice) = args.runtime {
+        config.choice = choice;
+    }
+    let Some(shards) = args.shards else { return };
+    if config.choice == Choice::Tokio {
+        d.error_anywhere("--shards", "tokio has no shards; leave it out, or write --runtime glommio or auto");
+    }
+    config.shards = NonZeroUsize::new(shards.into());
+    if let Some(warning) = runtime::too_many_shards(shards.into(), runtime::cores()) {
+        d.warn(None, "--shards", warning);
     }
 }
 
@@ -127,7 +148,7 @@ fn from_command_line(args: &Args) -> Loaded {
     let mut disks = args.disk.clone();
     if disks.is_empty() {
         data_dir = PathBuf::from(DEFAULT_DATA_DIR);
-        disks.push(Disk { path: Some(data_dir.join(DEFAULT_DISK)), size: Some(DEFAULT_SIZE) });
+        disks.push(Disk { path: Some(data_dir.join(DEFAULT_DISK)), size: Some(DEFAULT_SIZE), direct: false });
         // The operator may have resized it since; then it is served as it is.
         if std::fs::metadata(data_dir.join(DEFAULT_DISK)).is_ok_and(|m| m.len() != 0) {
             disks[0].size = None;
@@ -168,6 +189,7 @@ fn from_command_line(args: &Args) -> Loaded {
         data_dir,
         limits: NodeLimits::default(),
         session: Limits::default(),
+        runtime: RuntimeConfig::default(),
         log: Log::default(),
     };
     finish(Some(config), d)

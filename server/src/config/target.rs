@@ -195,7 +195,7 @@ fn read_lun(
         lun.required("number", "write 0 for the first LUN", d).and_then(|v| v.integer(0..=16_383, d));
     let (disk, spans) = read_disk(&mut lun, context, d);
     let mut faulty = disk.is_none();
-    let disk = disk.unwrap_or(Disk { path: None, size: None });
+    let disk = disk.unwrap_or_default();
     let mut spec = UnitSpec::new(disk);
     if let Some(value) = lun.get("block_size") {
         match value.integer(1..=u32::MAX, d) {
@@ -253,6 +253,11 @@ fn read_disk(lun: &mut Section<'_>, context: &Context<'_>, d: &mut Diagnostics) 
     let bytes = size.as_ref().map(|v| v.size(d));
     let in_memory = memory.as_ref().and_then(|v| v.boolean(d)).unwrap_or(false);
     let text = path.as_ref().and_then(|v| v.string(d));
+    let direct = lun.get("direct");
+    let bypasses = direct.as_ref().and_then(|v| v.boolean(d)).unwrap_or(false);
+    if let Some(value) = direct.as_ref().filter(|_| bypasses && in_memory) {
+        value.wrong("a disk in memory has no cache to go past; leave it out", d);
+    }
     match (&path, in_memory) {
         (Some(value), true) => value.wrong("stands beside memory = true; keep one of them", d),
         (None, false) => {
@@ -261,10 +266,10 @@ fn read_disk(lun: &mut Section<'_>, context: &Context<'_>, d: &mut Diagnostics) 
         _ => {}
     }
     let faulty = path.is_some() == in_memory || path.is_some() != text.is_some() || bytes == Some(None);
-    let spans = [("path", &path), ("size", &size)];
+    let spans = [("path", &path), ("size", &size), ("direct", &direct)];
     let spans =
         spans.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?.span.clone()))).collect();
-    let disk = Disk { path: text.map(|p| context.data_dir.join(p)), size: bytes.flatten() };
+    let disk = Disk { path: text.map(|p| context.data_dir.join(p)), size: bytes.flatten(), direct: bypasses };
     ((!faulty).then_some(disk), spans)
 }
 

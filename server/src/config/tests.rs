@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::banner;
+use crate::runtime::{Chosen, Runtime};
 
 mod luns;
 mod mistakes;
@@ -118,7 +119,7 @@ fn secrets_come_from_files() {
 fn secrets_never_show() {
     let chap = "[target.chap]\naccounts = [{ name = \"alice\", secret = \"unspeakable secret\" }]\nmutual = { name = \"t\", secret = \"unutterable secret\" }\n";
     let config = good(&format!("{TARGET}{chap}{LUN}"));
-    let shown = format!("{config:?}{}", banner::banner(&config));
+    let shown = format!("{config:?}{}", greeting(&config));
     assert!(shown.contains("alice") && !shown.contains("unspeakable") && !shown.contains("unutterable"));
 }
 
@@ -175,7 +176,7 @@ fn portals_form_groups_and_targets_choose_among_them() {
 #[test]
 fn numbers_reach_where_they_belong() {
     let text = format!(
-        "[server]\nlog = \"debug\"\nlog_format = \"json\"\ndata_dir = \"d\"\n[limits]\nsessions = 7\nqueue_depth = 9\nping_interval = 0\n{TARGET}\
+        "[server]\nlog = \"debug\"\nlog_format = \"json\"\ndata_dir = \"d\"\nruntime = \"glommio\"\nshards = 1\npinned = false\n[limits]\nsessions = 7\nqueue_depth = 9\nping_interval = 0\n{TARGET}\
          [target.parameters]\nmax_burst_length = \"2M\"\nfirst_burst_length = 512\nmax_recv_data_segment_length = \"64K\"\nmax_outstanding_r2t = 3\ninitial_r2t = true\nimmediate_data = false\ndata_digest = \"none\"\n{LUN}"
     );
     let config = good(&text);
@@ -183,6 +184,8 @@ fn numbers_reach_where_they_belong() {
     assert_eq!(config.session.ping_interval, std::time::Duration::ZERO);
     assert_eq!(config.log, Log { format: LogFormat::Json, filter: "debug".into() });
     assert_eq!(config.data_dir, PathBuf::from("d"));
+    let runtime = RuntimeConfig { choice: Choice::Glommio, shards: NonZeroUsize::new(1), pinned: false };
+    assert_eq!(config.runtime, runtime);
     let offer = &config.node.targets[0].offer;
     assert_eq!((offer.max_burst, offer.first_burst, offer.max_segment), (2 << 20, 512, 65536));
     assert_eq!((offer.max_outstanding_r2t, offer.initial_r2t, offer.immediate_data), (3, true, false));
@@ -198,7 +201,7 @@ fn without_arguments_a_disk_is_served_to_this_machine() {
     assert_eq!(config.units[0].backing, Backing::File("iscsicored-data/disk0.img".into()));
     assert_eq!(config.units[0].size, Some(1 << 30));
     assert_eq!(
-        banner::banner(&config),
+        greeting(&config),
         format!(
             "iscsicored {}\n
 target iqn.2026-01.dev.iscsicore:disk0
@@ -206,6 +209,7 @@ target iqn.2026-01.dev.iscsicore:disk0
   open to every initiator, no authentication
   LUN 0: iscsicored-data/disk0.img, 1 GiB, blocks of 512, serial and naa to be assigned at first start, read-write
 discovery: open
+runtime: tokio
 
 try it:
   iscsi-ls -s iscsi://127.0.0.1:3260
@@ -223,7 +227,7 @@ try it:
 #[test]
 fn what_to_try_names_an_initiator_that_may() {
     let tried = |rules: &str| {
-        let banner = banner::banner(&good(&format!("{TARGET}{rules}{LUN}")));
+        let banner = greeting(&good(&format!("{TARGET}{rules}{LUN}")));
         banner.split_once("try it:\n").unwrap().1.to_owned()
     };
     let access =
@@ -315,6 +319,35 @@ fn disks_of_the_command_line_become_luns() {
     );
 }
 
+// Goal: the command line has the last word, and its mistakes are found all at once.
+#[test]
+fn the_command_line_overrides_runtime_and_log() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("f.toml");
+    fs::write(&path, format!("[server]\nruntime = \"glommio\"\nshards = 1\n{TARGET}{LUN}")).unwrap();
+    let with = |more: &[&str]| {
+        load(&Args::parse_from([&["iscsicored", "--config", path.to_str().unwrap()], more].concat()))
+    };
+    let runtime = |more: &[&str]| {
+        let runtime = with(more).config.unwrap().runtime;
+        (runtime.choice, runtime.shards.map(NonZeroUsize::get))
+    };
+    assert_eq!(runtime(&[]), (Choice::Glommio, Some(1)));
+    assert_eq!(runtime(&["--shards", "7", "--runtime", "auto"]), (Choice::Auto, Some(7)));
+    // The file's number of shards is of no use to tokio, and in nobody's way.
+    assert_eq!(runtime(&["--runtime", "tokio"]), (Choice::Tokio, Some(1)));
+    let errors = with(&["--runtime", "tokio", "--shards", "2", "--log", "loud"]).config.unwrap_err();
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors[0].starts_with("command line: --log: \"loud\" is not a level"), "{errors:?}");
+    assert_eq!(
+        errors[1],
+        "command line: --shards: tokio has no shards; leave it out, or write --runtime glommio or auto"
+    );
+    let many = with(&["--shards", "1024"]).warnings;
+    assert!(many[0].to_string().starts_with("command line: warning: --shards: 1024 shards on "), "{many:?}");
+}
+
 /// Each text, made a file, has one mistake, and this is said about it.
 fn expect(file: impl Fn(&str) -> String, mistakes: &[(&str, &str)]) {
     let len = fs::metadata("Cargo.toml").unwrap().len().to_string();
@@ -322,6 +355,10 @@ fn expect(file: impl Fn(&str) -> String, mistakes: &[(&str, &str)]) {
         let want = format!("iscsicored.toml:{}", want.replace("LEN", &len));
         assert_eq!(errors(&file(text)), [want], "{text}");
     }
+}
+
+fn greeting(config: &Config) -> String {
+    banner::banner(config, &Chosen { runtime: Runtime::Tokio, why_not_glommio: None })
 }
 
 fn loaded(text: &str) -> Loaded {

@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 
 use iscsicore::disk::Naa;
 use iscsicore::node::UnitId;
-use iscsicore_tokio::backend::MemoryBackend;
+use iscsicore_runtime::backend::MemoryBackend;
 
 use crate::identity::{self, Settled};
 use crate::size::Size;
 
 /// A disk as the command line names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Disk {
     /// A file or block device; none means memory.
     pub(crate) path: Option<PathBuf>,
     /// In bytes.
     pub(crate) size: Option<u64>,
+    /// Whether its data goes past the page cache.
+    pub(crate) direct: bool,
 }
 
 /// A logical unit.
@@ -28,6 +30,8 @@ pub(crate) struct Unit {
     /// Bytes. A file that is not there is created with them; one that is there has them. None means whatever the
     /// file or block device has.
     pub(crate) size: Option<u64>,
+    /// Whether the data goes past the page cache.
+    pub(crate) direct: bool,
     /// Bytes in a logical block: 512 or 4096.
     pub(crate) block_size: u32,
     /// Whether no LUN allows writes.
@@ -123,6 +127,7 @@ impl Units {
         self.units.push(Unit {
             backing,
             size: spec.disk.size,
+            direct: spec.disk.direct,
             block_size: spec.block_size,
             read_only: spec.read_only,
             thin: spec.thin,
@@ -244,6 +249,7 @@ impl Units {
         let unit = &mut self.units[index];
         let differs = [
             ("size", spec.disk.size != unit.size),
+            ("direct", spec.disk.direct != unit.direct),
             ("block_size", spec.block_size != unit.block_size),
             ("thin", spec.thin != unit.thin),
             ("serial", spec.serial.is_some() && spec.serial != unit.serial),

@@ -1,20 +1,29 @@
 //! The end: signals, and what a second one may cut short.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use iscsicore_tokio::Server;
-use iscsicore_tokio::backend::Backend;
-use tokio::runtime::{self, Runtime};
+use iscsicore_runtime::Runtime;
+use iscsicore_runtime::backend::Backend;
+use iscsicore_runtime::server::Server;
+use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// Ends a server well. `again` waits for a further signal: one that comes before [`PATIENCE`] is over means what the
 /// first one did (`timeout` sends two, a terminal sends one and its shell another), a later one ends this at once.
 ///
-/// Returns what went wrong; nothing when it was cut short, and then the back ends are still to be flushed.
-pub(super) async fn end(server: Server, mut again: impl AsyncFnMut()) -> Option<Vec<io::Error>> {
+/// Returns what went wrong.
+///
+/// # Errors
+/// It was cut short, and the back ends are still to be flushed: see [`in_a_hurry`].
+pub(super) async fn end<R: Runtime>(
+    server: Server<R>,
+    mut again: impl AsyncFnMut(),
+) -> Result<Vec<io::Error>, CutShort> {
+    let ended = server.ended();
     let patient_until = Instant::now() + PATIENCE;
     let hurry = async {
         loop {
@@ -27,21 +36,40 @@ pub(super) async fn end(server: Server, mut again: impl AsyncFnMut()) -> Option<
     };
     tokio::select! {
         biased;
-        errors = server.shutdown() => Some(errors),
-        () = hurry => None,
+        errors = server.shutdown() => Ok(errors),
+        // The server is dropped with its end, and its tasks with it.
+        () = hurry => Err(CutShort(Box::pin(ended))),
     }
 }
 
-/// Stops everything that runs, without regard for initiators, and then flushes: after that nothing is acknowledged any
-/// more, and what was is on stable storage. That takes a quarter of a minute at most, and no signal ends it sooner.
-pub(super) fn in_a_hurry(runtime: Runtime, backends: &[Arc<dyn Backend>]) -> Vec<io::Error> {
+/// What is left of a server that was dropped: done when nothing of it runs any more.
+pub(super) struct CutShort(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// Waits until nothing runs any more that could acknowledge, without regard for initiators, and then flushes: what was
+/// acknowledged is on stable storage then. That takes a quarter of a minute at most, and no signal ends it sooner.
+///
+/// `main` is ended first. Its timers do not tick while a task holds one of its threads, and neither do those of shards:
+/// the bounds here need a runtime of their own. The storage's threads belong to neither, and need none. What those are
+/// still doing is not waited for: nobody was told that it is done.
+pub(super) fn in_a_hurry(
+    main: runtime::Runtime,
+    cut_short: CutShort,
+    backends: &[Arc<dyn Backend>],
+) -> Vec<io::Error> {
     tracing::warn!("cut short by another signal; initiators are cut off, and the disks flushed");
-    runtime.shutdown_timeout(STOP_TIME);
+    main.shutdown_background();
     let runtime = match runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => return vec![error],
     };
-    let errors = runtime.block_on(flush(backends));
+    let errors = runtime.block_on(async {
+        let mut errors = Vec::new();
+        if timeout(STOP_TIME, cut_short.0).await.is_err() {
+            errors.push(timed_out("sessions did not end, and may have acknowledged what was not flushed"));
+        }
+        errors.extend(flush(backends).await);
+        errors
+    });
     // A flush that hangs is not waited for any longer.
     runtime.shutdown_background();
     errors
@@ -52,13 +80,16 @@ async fn flush(backends: &[Arc<dyn Backend>]) -> Vec<io::Error> {
     for backend in backends {
         let backend = Arc::clone(backend);
         flushes.spawn(async move {
-            timeout(FLUSH_TIME, backend.flush().wait()).await.unwrap_or_else(|_| {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "the flush of a disk did not end"))
-            })
+            let flushed = timeout(FLUSH_TIME, backend.flush().wait()).await;
+            flushed.unwrap_or_else(|_| Err(timed_out("the flush of a disk did not end")))
         });
     }
     let results = flushes.join_all().await;
     results.into_iter().filter_map(Result::err).collect()
+}
+
+fn timed_out(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 /// The signals that ask a process to end.
@@ -117,7 +148,8 @@ impl Signals {
 
 /// How long further signals are taken for echoes of the first.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long operations that run may take to end before the flush does not wait for them.
+/// How long sessions may take to end before the flush does not wait for them. They wait for nothing: it is a matter of
+/// milliseconds, unless one has been in a call of the system for so long.
 const STOP_TIME: Duration = Duration::from_secs(5);
 /// How long a flush may take when there is a hurry.
 const FLUSH_TIME: Duration = Duration::from_secs(10);
@@ -125,7 +157,9 @@ const FLUSH_TIME: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iscsicore_tokio::backend::{Fault, Gate, Kind, MemoryBackend, Scripted};
+    use iscsicore_runtime::backend::{Fault, Gate, Kind, MemoryBackend, Scripted};
+    use iscsicore_tokio::Server;
+    use std::task::Poll;
     use tokio::sync::mpsc;
 
     /// A server whose one disk holds its first flush at the gate.
@@ -152,7 +186,33 @@ mod tests {
         }
         assert!(!ended.is_finished());
         gate.open();
-        assert!(ended.await.unwrap().is_some_and(|errors| errors.is_empty()));
+        assert!(ended.await.unwrap().is_ok_and(|errors| errors.is_empty()));
+    }
+
+    // Goal: what is left of a dropped server is waited for, and comes to an end. Method: a server with a listener; the
+    // test hangs when that is counted for ever.
+    async fn ends_when_dropped<R: Runtime>() {
+        let mut builder = iscsicore_runtime::server::Server::<R>::builder();
+        let unit = builder.disk("s", Arc::new(MemoryBackend::new(1 << 20)));
+        builder.target("iqn.2026-01.com.example:t", &[unit]).unwrap();
+        let server = builder.serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let mut ended = Box::pin(server.ended());
+        assert!(std::future::poll_fn(|cx| Poll::Ready(ended.as_mut().poll(cx).is_pending())).await);
+        drop(server);
+        ended.await;
+    }
+
+    #[tokio::test]
+    async fn a_dropped_server_ends_on_tokio() {
+        ends_when_dropped::<iscsicore_tokio::server::Tokio>().await;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_dropped_server_ends_on_glommio() {
+        if iscsicore_glommio::available(&iscsicore_glommio::Shards::default()).is_ok() {
+            ends_when_dropped::<iscsicore_glommio::Glommio>().await;
+        }
     }
 
     // Goal: a later signal cuts the end short, and the disks are flushed all the same.
@@ -169,15 +229,15 @@ mod tests {
             };
             let ended = tokio::select! {
                 ended = end(server, async move || signals.recv().await.unwrap()) => ended,
-                () = later => None,
+                () = later => unreachable!("it sends one signal, and waits"),
             };
             (disk, ended)
         });
-        assert!(ended.is_none(), "the flush of the clean end hangs");
+        let Err(cut_short) = ended else { panic!("the flush of the clean end hangs") };
         assert_eq!(disk.calls().len(), 1);
         let failing = Arc::new(Scripted::new(Arc::new(MemoryBackend::new(512))));
         failing.next(Kind::Flush, Fault::Fail(io::ErrorKind::StorageFull));
-        let errors = in_a_hurry(runtime, &[Arc::clone(&disk) as Arc<dyn Backend>, failing]);
+        let errors = in_a_hurry(runtime, cut_short, &[Arc::clone(&disk) as Arc<dyn Backend>, failing]);
         assert_eq!(disk.calls().iter().filter(|call| call.kind == Kind::Flush).count(), 2);
         assert_eq!(errors.iter().map(io::Error::kind).collect::<Vec<_>>(), [io::ErrorKind::StorageFull]);
     }

@@ -81,6 +81,14 @@ fn each_mistake_in_the_other_keys_of_a_lun_has_its_message() {
                 "7:7: target.lun.naa: \"9000\" is not an NAA identifier; write 16 hexadecimal digits that begin with 2, 3 or 5, or 32 that begin with 6",
             ),
             (
+                "memory = true\nsize = 4096\ndirect = true",
+                "7:10: target.lun.direct: a disk in memory has no cache to go past; leave it out",
+            ),
+            (
+                "path = \"f\"\nsize = 4096\ndirect = \"yes\"",
+                "7:10: target.lun.direct: is a string, not a boolean; write true or false",
+            ),
+            (
                 "memory = true\nsize = 4096\nreadonly = true",
                 "7:1: target.lun.readonly: is not a known key; did you mean `read_only`?",
             ),
@@ -113,6 +121,10 @@ fn each_mistake_between_luns_has_its_message() {
             (
                 "number = 0\npath = \"f\"\nsize = 512\n[[target.lun]]\nnumber = 1\npath = \"./f\"\nsize = 1024",
                 "10:8: target.lun.size: is not what another LUN says of the same disk; make them equal",
+            ),
+            (
+                "number = 0\npath = \"f\"\nsize = 512\n[[target.lun]]\nnumber = 1\npath = \"./f\"\nsize = 512\ndirect = true",
+                "11:10: target.lun.direct: is not what another LUN says of the same disk; make them equal",
             ),
         ],
     );

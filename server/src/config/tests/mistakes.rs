@@ -16,11 +16,32 @@ fn each_mistake_outside_of_targets_has_its_message() {
             ("[server]\nlgo = \"info\"\n", "2:1: server.lgo: is not a known key; did you mean `log`?"),
             (
                 "[server]\ncolour = 1\n",
-                "2:1: server.colour: is not a known key; the keys here are data_dir, log, log_format",
+                "2:1: server.colour: is not a known key; the keys here are runtime, shards, pinned, data_dir, log, log_format",
             ),
             (
                 "[server]\nlog_format = \"xml\"\n",
                 "2:14: server.log_format: \"xml\" is not a choice; write \"text\" or \"json\"",
+            ),
+            (
+                "[server]\nruntime = \"smol\"\n",
+                "2:11: server.runtime: \"smol\" is not a choice; write \"auto\" or \"glommio\" or \"tokio\"",
+            ),
+            ("[server]\nshards = 0\n", "2:10: server.shards: 0 is out of range; write 1 to 1024"),
+            (
+                "[server]\nshards = \"all\"\n",
+                "2:10: server.shards: is a string, not a number; write digits without quotes",
+            ),
+            (
+                "[server]\npinned = 1\n",
+                "2:10: server.pinned: is an integer, not a boolean; write true or false",
+            ),
+            (
+                "[server]\nshards = 1\nruntime = \"tokio\"\n",
+                "2:10: server.shards: tokio has no shards; leave it out, or write runtime = \"glommio\" or \"auto\"",
+            ),
+            (
+                "[server]\nruntime = \"tokio\"\npinned = true\n",
+                "3:10: server.pinned: tokio has no shards; leave it out, or write runtime = \"glommio\" or \"auto\"",
             ),
             ("[sever]\n", "1:2: sever: is not a known key; did you mean `server`?"),
             ("server = 1\n", "1:10: server: is an integer, not a table; write [server]"),
