@@ -95,9 +95,12 @@ interop() {
         skip "interop: initiator" "$EXERCISE was not built"
     fi
     step "interop: hostile bytes" "$python_found" interop/test_hostile.py
-    step "interop: iscsi-test-cu" "$python_found" interop/test_cu.py --required
-    step "interop: kill -9" "$python_found" interop/kill9.py --rounds 20 --trace
-    step "interop: bench smoke (data verified)" "$python_found" interop/bench.py --rounds 1 --seconds 1 --size 64M
+    step "interop: iscsi-test-cu on glommio" "$python_found" interop/test_cu.py --required --runtime glommio
+    step "interop: iscsi-test-cu on tokio" "$python_found" interop/test_cu.py --required --runtime tokio
+    step "interop: kill -9 on tokio" "$python_found" interop/kill9.py --rounds 10 --trace --runtime tokio
+    step "interop: kill -9 on glommio" "$python_found" interop/kill9.py --rounds 10 --runtime glommio
+    step "instructions per command" cargo bench --locked -p iscsicore --bench instructions -- --check
+    step "interop: bench smoke (data verified)" "$python_found" interop/bench.py --smoke
 }
 
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust 1.88 or newer" >&2; exit 1; }

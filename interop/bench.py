@@ -168,7 +168,7 @@ def main():
     abilities = contestants.Abilities(peers.Iscsicored.path or peers.default_binary())
     options.targets = contestants.present(options.targets, abilities, asked)
     if not abilities.direct() and any(cell.store == "direct" for cell in chosen):
-        print("left out: iscsicored with O_DIRECT: this one knows no --disk PATH:SIZE,direct", flush=True)
+        print("left out: iscsicored with O_DIRECT: this one knows no --disk direct:PATH", flush=True)
     scenario = scenarios(options, abilities, chosen)
     samples, checked, found, shard_samples, shard_found = [], 0, [], [], []
     if scenario != "shards":

@@ -284,6 +284,7 @@ class Iscsicored(Target):
     kind = "iscsicored"
     binary = "iscsicored"
     path = None
+    always = ()  # arguments of every start
     parameters = {
         "MaxBurstLength": "max_burst_length", "FirstBurstLength": "first_burst_length",
         "MaxRecvDataSegmentLength": "max_recv_data_segment_length", "MaxOutstandingR2T": "max_outstanding_r2t",
@@ -291,7 +292,7 @@ class Iscsicored(Target):
     }
 
     def command(self):
-        program = [self.path or default_binary()]
+        program = [self.path or default_binary(), *self.always]
         if self.needs_file():
             return [*program, "--config", str(self.directory / "iscsicored.toml"), *self.arguments]
         disks = [part for index, disk in enumerate(self.disks) for part in ("--disk", self.disk_argument(index, disk))]
@@ -303,7 +304,7 @@ class Iscsicored(Target):
     def disk_argument(self, index, disk):
         if disk.path is None:
             return f"memory:{disk.size}"
-        return f"{disk.path}:{disk.size}" + (",direct" if disk.direct else "")
+        return ("direct:" if disk.direct else "") + f"{disk.path}:{disk.size}"
 
     def write_configuration(self):
         for disk in self.disks:
@@ -351,6 +352,7 @@ def add_arguments(parser, default="iscsicored"):
     """Adds --target and --binary, understood by `chosen`."""
     parser.add_argument("--target", choices=sorted(KINDS), default=default, help=f"which target to start (default {default})")
     parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
+    parser.add_argument("--runtime", choices=("glommio", "tokio", "auto"), help="what iscsicored runs on (default: what it takes by itself)")
 
 
 def chosen(options):
@@ -358,6 +360,8 @@ def chosen(options):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that targets are stopped when this program is
     if options.binary:
         Iscsicored.path = options.binary
+    if getattr(options, "runtime", None):
+        Iscsicored.always = ("--runtime", options.runtime)
     kind = KINDS[options.target]
     if kind is Iscsicored and not os.access(Iscsicored.path or default_binary(), os.X_OK):
         sys.exit(f"{Iscsicored.path or default_binary()} is missing: cargo build --release -p iscsicored")

@@ -259,12 +259,13 @@ class CellsOfTheBenchmark(unittest.TestCase):
 
     def test_a_runtime_that_the_server_does_not_know_is_left_out(self):
         old, new = (contestants.Abilities.__new__(contestants.Abilities) for _ in range(2))
-        old.text, new.text = "--disk <PATH[:SIZE]>", "--runtime <RUNTIME> tokio glommio --shards <N> --disk <PATH[:SIZE][,direct]>"
+        old.text, new.text = "--disk <PATH[:SIZE]>", "--runtime <RUNTIME> tokio glommio --shards <N> --disk <PATH[:SIZE]> direct:PATH"
         self.assertEqual((old.runtimes(), old.arguments("tokio", 2), old.direct()), (("tokio",), [], False))
         self.assertEqual((new.runtimes(), new.direct()), (("tokio", "glommio"), True))
         self.assertEqual(new.arguments("glommio", 2), ["--runtime", "glommio", "--shards", "2"])
         self.assertFalse(contestants.takes_part("iscsicored-tokio", "direct", old))
-        self.assertTrue(contestants.takes_part("iscsicored-tokio", "direct", new))
+        self.assertTrue(contestants.takes_part("iscsicored-glommio", "direct", new))
+        self.assertFalse(contestants.takes_part("iscsicored-tokio", "direct", new))
         self.assertFalse(contestants.takes_part("istgt", "direct", new))
 
 

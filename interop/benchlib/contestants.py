@@ -37,7 +37,7 @@ class Abilities:
         return "--shards" in self.text
 
     def direct(self):
-        return ",direct" in self.text
+        return "direct:" in self.text
 
     def arguments(self, runtime, shards):
         """Arguments that choose a runtime; nothing for a server that knows one only."""
@@ -63,7 +63,7 @@ def takes_part(name, store, abilities):
     if name in ECHOES:
         return store == "memory"
     if store == "direct":
-        return name == "tgt" or name != "istgt" and abilities.direct()
+        return name == "tgt" or name == "iscsicored-glommio" and abilities.direct()
     return True
 
 

@@ -81,7 +81,7 @@ pub fn start(shards: &Shards) -> Result<Glommio, Unavailable> {
     }
     let since = Instant::now();
     loop {
-        match Glommio::start(shards.clone()) {
+        match Glommio::launch(shards.clone()) {
             Ok(started) => return Ok(started),
             // The limit is that of all processes of the user, and the memory of one that has just ended comes back later.
             Err(error) if error.kind() == io::ErrorKind::OutOfMemory && since.elapsed() < PATIENCE => {
@@ -93,7 +93,7 @@ pub fn start(shards: &Shards) -> Result<Glommio, Unavailable> {
 }
 
 /// Sorts an error of the start.
-fn refusal(error: io::Error) -> Unavailable {
+pub(crate) fn refusal(error: io::Error) -> Unavailable {
     match error.raw_os_error() {
         _ if error.kind() == io::ErrorKind::Unsupported => Unavailable::IoUring(error),
         Some(EPERM | EACCES | EINVAL) => Unavailable::IoUring(error),

@@ -1,12 +1,10 @@
 //! The shards of a server: threads, one a core, each with an executor.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc as std_mpsc};
-use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -146,6 +144,37 @@ impl Runtime for Glommio {
     type Timer = Timer;
 
     fn start(config: Shards) -> io::Result<Self> {
+        Glommio::launch(config)
+            .map_err(|error| io::Error::new(error.kind(), crate::available::refusal(error)))
+    }
+
+    fn shards(&self) -> usize {
+        self.inboxes.len()
+    }
+
+    fn here(&self) -> usize {
+        HERE.get()
+    }
+
+    fn spawn(&self, job: Job<Self>) {
+        spawn(job);
+    }
+
+    fn dispatch(&self, shard: usize, errand: Errand<Self>) {
+        // A shard that has ended drops it, and with it whoever waits for it learns of that.
+        let _ = self.inboxes[shard].send(Message::Errand(errand));
+    }
+
+    fn abandon(&self) {
+        for inbox in &self.inboxes {
+            let _ = inbox.send(Message::Stop);
+        }
+    }
+}
+
+impl Glommio {
+    /// Starts the shards; what goes wrong is as the system said it.
+    pub(crate) fn launch(config: Shards) -> io::Result<Self> {
         crate::available::io_uring()?;
         let (cores, running) = (cores(), Arc::new(Running::default()));
         let mut shards = Glommio { inboxes: Vec::new(), running };
@@ -181,31 +210,6 @@ impl Runtime for Glommio {
         Ok(shards)
     }
 
-    fn shards(&self) -> usize {
-        self.inboxes.len()
-    }
-
-    fn here(&self) -> usize {
-        HERE.get()
-    }
-
-    fn spawn(&self, job: Job<Self>) {
-        spawn(job);
-    }
-
-    fn dispatch(&self, shard: usize, errand: Errand<Self>) {
-        // A shard that has ended drops it, and with it whoever waits for it learns of that.
-        let _ = self.inboxes[shard].send(Message::Errand(errand));
-    }
-
-    fn abandon(&self) {
-        for inbox in &self.inboxes {
-            let _ = inbox.send(Message::Stop);
-        }
-    }
-}
-
-impl Glommio {
     /// A way to learn of the end of the shards that outlives the server.
     pub fn end(&self) -> End {
         End(Arc::clone(&self.running))
@@ -242,7 +246,7 @@ thread_local! {
 /// So each can be told to end, and a shard ends after its jobs.
 fn spawn(job: Job<Glommio>) {
     let (job, handle) = abortable(job.run());
-    if let Some(job) = Woken::new(job, Some(handle)) {
+    if let Ok(job) = Woken::new(job, Some(handle)) {
         glommio::spawn_local(async move {
             let _ = job.await;
         })
@@ -263,23 +267,11 @@ async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
     wake::end_all();
     let since = Instant::now();
     while !wake::is_alone() && since.elapsed() < END_TIME {
-        yield_now().await;
+        glommio::timer::sleep(LOOK_AGAIN).await;
     }
-    // glommio's files have to be closed on their own shard.
-    files.close().await;
-}
-
-/// Lets the other tasks of the shard run.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await
+    // glommio's files have to be closed on their own shard. One whose device hangs is left to the end of the process.
+    let limit = glommio::timer::Timer::new(END_TIME);
+    let _ = futures_util::future::select(Box::pin(files.close()), limit).await;
 }
 
 /// Turns a panic into an error: glommio panics over some of what the system refuses.
@@ -304,6 +296,8 @@ const RING_MEMORY: usize = 40 << 10;
 const RINGS: usize = 3;
 /// Requests that a shard hands to the kernel at a time.
 const RING_DEPTH: usize = 256;
+/// How often a shard that ends looks whether its jobs have.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// How long jobs may take to end once they have been told to.
 const END_TIME: Duration = Duration::from_secs(5);
 

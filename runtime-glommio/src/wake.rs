@@ -125,16 +125,20 @@ pub(crate) struct Woken<F> {
 }
 
 impl<F: Future> Woken<F> {
-    /// None when the shard is ending.
-    pub(crate) fn new(future: F, abort: Option<AbortHandle>) -> Option<Self> {
-        let (job, waker) = JOBS.with_borrow_mut(|jobs| {
+    /// # Errors
+    /// Gives the future back where no mailbox is, or the shard is ending.
+    pub(crate) fn new(future: F, abort: Option<AbortHandle>) -> Result<Self, F> {
+        let listed = JOBS.with_borrow_mut(|jobs| {
             let mailbox = jobs.mailbox.clone().filter(|_| !jobs.ending)?;
             let job = jobs.next;
             jobs.next += 1;
             jobs.running.insert(job, Running { waker: None, abort });
             Some((job, Waker::from(Arc::new(JobWaker { job, mailbox }))))
-        })?;
-        Some(Woken { job, waker, future: Box::pin(future) })
+        });
+        match listed {
+            Some((job, waker)) => Ok(Woken { job, waker, future: Box::pin(future) }),
+            None => Err(future),
+        }
     }
 }
 
@@ -176,7 +180,7 @@ impl Drop for Polled {
 pub(crate) async fn deliver(mailbox: Arc<Mailbox>, heard: OwnedFd, main: impl Future<Output = ()>) {
     JOBS.with_borrow_mut(|jobs| jobs.mailbox = Some(Arc::clone(&mailbox)));
     let mut bell = Stream::adopt(heard);
-    let Some(mut main) = Woken::new(main, None) else { return };
+    let Ok(mut main) = Woken::new(main, None) else { return };
     std::future::poll_fn(|cx| {
         let mut rung = [0; 64];
         while let Poll::Ready(Ok(1..)) = iscsicore_runtime::Stream::poll_read(&mut bell, cx, &mut rung) {

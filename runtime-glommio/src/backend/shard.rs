@@ -5,14 +5,17 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::handle::Handle;
 use super::{IoReply, OpenFile, Reply};
+use crate::wake::Woken;
 
 thread_local! {
     static HERE: RefCell<Option<Rc<Table>>> = const { RefCell::new(None) };
@@ -134,18 +137,31 @@ impl Shard {
         let (slot, busy) = (self.0.slot(file), Busy::new(self.0));
         let file = Arc::clone(file);
         let (answer, reply) = oneshot::channel();
-        glommio::spawn_local(async move {
-            let handle = slot.handle.get_or_init(|| open(&file, how)).await.clone();
-            let done = work(handle).await;
+        start(async move {
+            // A panic in here would end the executor, and with it everything on the shard.
+            let work = AssertUnwindSafe(async {
+                let handle = slot.handle.get_or_init(|| open(&file, how)).await.clone();
+                work(handle).await
+            });
+            let done =
+                work.catch_unwind().await.unwrap_or_else(|_| Err(io::Error::other("the operation panicked")));
             // Closing waits until nobody is busy, and then wants to be the only owner.
             drop((slot, file));
             let _ = answer.send(done);
             drop(busy);
-        })
-        .detach();
+        });
         let ended = || io::Error::other("the shard ended before the operation did");
         Reply::later(async move { reply.await.unwrap_or_else(|_| Err(ended())) })
     }
+}
+
+/// Starts a task of this shard that may wait for other threads: a lock that another shard has, a thread of the pool. So it
+/// is woken by way of the mailbox where there is one, which is on every shard of a server.
+fn start(work: impl Future<Output = ()> + 'static) {
+    match Woken::new(work, None) {
+        Ok(work) => glommio::spawn_local(work).detach(),
+        Err(work) => glommio::spawn_local(work).detach(),
+    };
 }
 
 /// The opening of a file.

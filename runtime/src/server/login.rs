@@ -14,7 +14,7 @@ use iscsicore::wire::{LoginStatus, Tsih};
 use tokio::sync::{mpsc, oneshot};
 
 use super::hub::{Alive, Control, ControlSender, Hub, Peer, Place};
-use super::job::Away;
+use super::job::{Away, Kind};
 use super::session::{Link, Session};
 use super::timeout::{unless, until, within};
 use super::transport::{Parcel, Read, Transport};
@@ -253,7 +253,13 @@ impl<R: Runtime> Login<R> {
         let Login { hub, incoming, transport, peer, local, .. } = self;
         let parcel = match transport.detach() {
             Ok(parcel) => parcel,
-            Err(error) => return tracing::warn!(%peer, %error, "connection dropped"),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "connection dropped");
+                if let Seat::Own(seat) = seat {
+                    hub.spawn(Kind::Work(Box::pin(give_up(seat))));
+                }
+                return;
+            }
         };
         match seat {
             Seat::Own(seat) => {
@@ -268,6 +274,12 @@ impl<R: Runtime> Login<R> {
             }
         }
     }
+}
+
+/// Gives a seat up whose connection was lost. The sessions that it took the place of have left the registry: they end all the
+/// same, and only then is the place given back, so that no later login of the initiator can overtake their writes.
+async fn give_up<R: Runtime>(mut seat: OwnSeat<R>) {
+    let _ = end(&seat.follows, &mut seat.inbox).await;
 }
 
 /// Ends the session that a login reinstates, RFC 7143 section 6.3.5, and waits until nothing of it is left, however
