@@ -447,6 +447,38 @@ fn aborts_for_others_are_silent_and_tell_when_all_is_over() {
     assert!(matches!(s.events()[..], [Event::TasksAborted(told)] if told == id));
 }
 
+/// Where a unit has a second LUN, a function on its task set concerns the commands before it by that one, too.
+#[test]
+fn an_abort_of_what_came_before_a_request_spares_what_came_behind() {
+    let mut s = Setup::default().connect();
+    let other = Lun(1 << 48);
+    let before = s.plain();
+    let before = run(&mut s, ScsiCommand { lun: other, ..before });
+    let request = s.management(Function::AbortTaskSet);
+    s.send(request);
+    let behind = s.plain();
+    s.send(ScsiCommand { lun: other, ..behind });
+    let request = match s.target.poll_event() {
+        Some(Event::TaskManagement(told)) => told.request,
+        event => panic!("a request: {event:?}"),
+    };
+    let id = s.target.abort_tasks(s.now, AbortScope::Before { request, lun: other });
+    let behind = match &s.events()[..] {
+        [Event::Abort { task }, Event::Command(command)] if *task == before => command.task,
+        events => panic!("an abort and a command: {events:?}"),
+    };
+    s.target.answer_task_management(request, Answer::Complete).unwrap();
+    s.target.complete(behind, Response::good(), 0).unwrap();
+    s.no_events();
+    s.target.complete(before, Response::good(), 0).unwrap();
+    assert!(matches!(s.events()[..], [Event::TasksAborted(told)] if told == id));
+    // A request that is gone, with its connection, sets no bound.
+    let plain = s.plain();
+    let running = run(&mut s, plain);
+    s.target.abort_tasks(s.now, AbortScope::Before { request, lun: Lun::ZERO });
+    assert!(matches!(s.events()[..], [Event::Abort { task }] if task == running));
+}
+
 #[test]
 fn a_function_on_top_of_another_waits_for_the_same_tasks() {
     let mut s = Setup::default().connect();

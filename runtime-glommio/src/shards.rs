@@ -264,6 +264,8 @@ async fn run(mut messages: mpsc::UnboundedReceiver<Message>) {
         }
     }
     messages.close();
+    // Dropping the receiver would miss what is on its way at that moment, and its senders live for as long as the server.
+    while messages.recv().await.is_some() {}
     wake::end_all();
     let since = Instant::now();
     while !wake::is_alone() && since.elapsed() < END_TIME {

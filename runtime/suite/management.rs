@@ -12,12 +12,30 @@ use crate::support::serving::{Serving, TARGET, WHILE};
 
 const NOBODY: Itt = Itt::RESERVED;
 
+/// A target whose LUNs share a unit.
+const TWO_WAYS: &str = "iqn.2026-01.dev.iscsicore.test:two-ways";
+
 /// Starts a write of ones at a block and holds it in the storage.
 fn held_write(serving: &Serving, session: &mut Session, lba: u64) -> (Itt, Gate) {
     let gate = serving.hold(Kind::Write, lba * 512);
     let itt = session.start_write(0, lba, &[1; 512]);
     serving.reached(&gate);
     (itt, gate)
+}
+
+/// A request for LUN 0 that carries the number of the command that comes next.
+fn immediate(session: &mut Session, function: Function) -> TaskManagementRequest {
+    TaskManagementRequest {
+        immediate: true,
+        function,
+        lun: iscsicore::wire::Lun(0),
+        itt: session.new_itt(),
+        referenced_itt: NOBODY,
+        cmd_sn: session.cmd_sn,
+        exp_stat_sn: session.exp_stat_sn,
+        ref_cmd_sn: iscsicore::wire::CmdSn(0),
+        exp_data_sn: iscsicore::wire::DataSn(0),
+    }
 }
 
 /// After a response, what was aborted has either landed or never will: the disk no longer changes.
@@ -176,23 +194,45 @@ fn commands_behind_a_function_on_a_task_set_are_not_aborted() {
     let serving = Serving::new();
     let mut session = serving.login("behind");
     for function in [Function::AbortTaskSet, Function::ClearTaskSet].into_iter().cycle().take(10) {
-        let request = TaskManagementRequest {
-            immediate: true,
-            function,
-            lun: iscsicore::wire::Lun(0),
-            itt: session.new_itt(),
-            referenced_itt: NOBODY,
-            cmd_sn: session.cmd_sn,
-            exp_stat_sn: session.exp_stat_sn,
-            ref_cmd_sn: iscsicore::wire::CmdSn(0),
-            exp_data_sn: iscsicore::wire::DataSn(0),
-        };
+        let request = immediate(&mut session, function);
         let read = session.command(0, &crate::support::initiator::read16(0, 1));
         let read = iscsicore::wire::ScsiCommand { read: true, expected_len: 512, ..read };
         session.raw.send_bytes(&[request.emit().0, read.emit().0].concat());
         let done = session.finish(read.itt);
         assert_eq!((done.status, done.data.len()), (0, 512), "{function:?}");
         assert_eq!(session.management_result(request.itt), Answer::Complete);
+    }
+}
+
+/// The same where the unit has two LUNs: by either, commands before the function are aborted, and those right behind it
+/// are carried out.
+#[test]
+fn a_function_on_a_task_set_concerns_what_came_before_it_by_every_lun() {
+    let disk = Arc::new(crate::platform::backend::Scripted::new(Arc::new(MemoryBackend::new(1 << 20))));
+    let serving = Serving::with(|b| {
+        let shared = b.disk("shared", disk.clone());
+        b.target(TWO_WAYS, &[shared, shared]).unwrap();
+    });
+    let mut session = Session::login(serving.address, &Login::to(TWO_WAYS, "two-ways"));
+    for function in [Function::AbortTaskSet, Function::ClearTaskSet] {
+        let gate = Gate::new();
+        disk.next(Kind::Write, crate::platform::backend::Fault::Hold(gate.clone()));
+        let before = session.start_write(1, 0, &[1; 512]);
+        serving.reached(&gate);
+        let request = immediate(&mut session, function);
+        let behind = [0, 1].map(|lun| session.command(lun, &crate::support::initiator::read16(0, 1)));
+        let behind =
+            behind.map(|read| iscsicore::wire::ScsiCommand { read: true, expected_len: 512, ..read });
+        let [first, second] = behind.map(|read| read.emit().0);
+        session.raw.send_bytes(&[request.emit().0, first, second].concat());
+        for read in behind {
+            let done = session.finish(read.itt);
+            assert_eq!((done.status, done.data.len()), (0, 512), "{function:?}");
+        }
+        assert!(session.is_silent_about(request.itt, WHILE / 3), "the write is in the storage");
+        gate.open();
+        assert_eq!(session.management_result(request.itt), Answer::Complete);
+        assert!(session.is_silent_about(before, WHILE / 3));
     }
 }
 
@@ -299,17 +339,7 @@ fn an_immediate_reset_waits_for_the_commands_before_it() {
     let serving = Serving::new();
     let mut session = serving.login("early");
     let late = session.command(0, &crate::support::initiator::read16(0, 1));
-    let request = TaskManagementRequest {
-        immediate: true,
-        function: Function::AbortTaskSet,
-        lun: late.lun,
-        itt: session.new_itt(),
-        referenced_itt: NOBODY,
-        cmd_sn: session.cmd_sn,
-        exp_stat_sn: late.exp_stat_sn,
-        ref_cmd_sn: iscsicore::wire::CmdSn(0),
-        exp_data_sn: iscsicore::wire::DataSn(0),
-    };
+    let request = immediate(&mut session, Function::AbortTaskSet);
     session.raw.send(request.emit(), iscsicore::DataList::new());
     assert!(session.is_silent_about(request.itt, WHILE), "a command before it is missing");
     let late = iscsicore::wire::ScsiCommand { read: true, expected_len: 512, ..late };

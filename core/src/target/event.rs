@@ -87,6 +87,14 @@ pub struct AbortId(pub(crate) u32);
 pub enum AbortScope {
     /// Those of one logical unit.
     LogicalUnit(Lun),
+    /// Those of one logical unit that came before a task management request: what ABORT TASK SET and CLEAR TASK SET
+    /// concern where the unit has another LUN than the one that the request names.
+    Before {
+        /// The request, as [`Event::TaskManagement`] names it.
+        request: TaskId,
+        /// The logical unit.
+        lun: Lun,
+    },
     /// All.
     All,
 }

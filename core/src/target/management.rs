@@ -90,22 +90,18 @@ impl Target {
     }
 
     fn start_management(&mut self, now: Instant, request: TaskId) {
-        let Some(Task { body: Body::Management { function, .. }, lun, cmd_sn, .. }) = self.tasks.get(request)
-        else {
+        let Some(Task { body: Body::Management { function, .. }, lun, .. }) = self.tasks.get(request) else {
             return;
         };
         let (function, lun) = (*function, *lun);
+        // Resets concern all there is, the others what came before them (RFC 7143 section 11.5.1).
         let scope = match function {
             Function::TargetWarmReset | Function::TargetColdReset => AbortScope::All,
+            Function::AbortTaskSet | Function::ClearTaskSet => AbortScope::Before { request, lun },
             _ => AbortScope::LogicalUnit(lun),
         };
-        // Resets concern all there is, the others what came before them (RFC 7143 section 11.5.1).
-        let before = match function {
-            Function::AbortTaskSet | Function::ClearTaskSet => Some(*cmd_sn),
-            _ => None,
-        };
-        let concerned = |t: &Task| t.is_in(scope) && before.is_none_or(|sn| t.is_older_than(sn));
-        self.abort_selected(concerned);
+        let concerned = self.concerned(scope);
+        self.abort_selected(&concerned);
         self.wait(now, WaitFor::Management(request), |_, task| concerned(task));
         self.events.push_back(Event::TaskManagement(TaskManagement { request, function, lun }));
     }
@@ -167,10 +163,21 @@ impl Target {
     pub(super) fn abort_for_other(&mut self, now: Instant, scope: AbortScope) -> AbortId {
         let id = AbortId(self.next_abort);
         self.next_abort = self.next_abort.wrapping_add(1);
-        self.abort_selected(|t| t.is_in(scope));
-        self.wait(now, WaitFor::Other(id), |_, task| task.is_in(scope));
+        let concerned = self.concerned(scope);
+        self.abort_selected(&concerned);
+        self.wait(now, WaitFor::Other(id), |_, task| concerned(task));
         self.settle();
         id
+    }
+
+    /// Picks the tasks of `scope` out of those that there are now.
+    fn concerned(&self, scope: AbortScope) -> impl Fn(&Task) -> bool + use<> {
+        let before = match scope {
+            // A request that is gone went with its connection and with all that came on that.
+            AbortScope::Before { request, .. } => self.tasks.get(request).map(|request| request.cmd_sn),
+            _ => None,
+        };
+        move |task| task.is_in(scope) && before.is_none_or(|sn| task.is_older_than(sn))
     }
 
     /// Has `what` happen when the tasks that `concerns` have ended.
@@ -300,13 +307,13 @@ impl Target {
 }
 
 impl Task {
-    /// Whether an abort of `scope` concerns this task.
+    /// Whether this task is in `scope`, whenever it came.
     fn is_in(&self, scope: AbortScope) -> bool {
         let Body::Scsi(scsi) = &self.body else { return false };
         !scsi.is_over()
             && match scope {
                 AbortScope::All => true,
-                AbortScope::LogicalUnit(lun) => same_unit(lun, self.lun),
+                AbortScope::LogicalUnit(lun) | AbortScope::Before { lun, .. } => same_unit(lun, self.lun),
             }
     }
 

@@ -12,8 +12,9 @@ use iscsicore::disk::{AttachReason, NexusId};
 use iscsicore::node::{LunMap, Node, SessionId, Sessions, UnitId};
 use iscsicore::serve;
 use iscsicore::target::{Incoming, Target};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
+use super::inbox::Sender;
 use super::inspect::SessionReport;
 use super::job::{Errand, Job, Kind};
 use super::transport::{Parcel, Transport};
@@ -22,7 +23,7 @@ use crate::Runtime;
 
 /// What a session is asked to do by somebody else.
 ///
-/// The channel has no bound of its own, because nobody may wait while sending. What can be in it is bounded: each
+/// The inbox has no bound of its own, because nobody may wait while sending. What can be in it is bounded: each
 /// other session has at most as many task management functions running as its command window and its immediate
 /// requests allow, a login sends one message, and the rest comes from the server's owner.
 pub(super) enum Control<R: Runtime> {
@@ -39,7 +40,7 @@ pub(super) enum Control<R: Runtime> {
 }
 
 /// The way to a session.
-pub(super) type ControlSender<R> = mpsc::UnboundedSender<Control<R>>;
+pub(super) type ControlSender<R> = Sender<Control<R>>;
 
 /// A session as others see it.
 pub(super) struct Peer<R: Runtime> {

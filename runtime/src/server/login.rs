@@ -11,9 +11,10 @@ use iscsicore::node::{Decision, LoginFacts, LunMap, Refusal, SessionId};
 use iscsicore::serve::Service;
 use iscsicore::target::{Incoming, IncomingEvent, Target};
 use iscsicore::wire::{LoginStatus, Tsih};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::hub::{Alive, Control, ControlSender, Hub, Peer, Place};
+use super::inbox::{Inbox, inbox};
 use super::job::{Away, Kind};
 use super::session::{Link, Session};
 use super::timeout::{unless, until, within};
@@ -41,7 +42,7 @@ struct OwnSeat<R: Runtime> {
     place: Place<R>,
     tsih: Tsih,
     reason: AttachReason,
-    inbox: mpsc::UnboundedReceiver<Control<R>>,
+    inbox: Inbox<Control<R>>,
     follows: Vec<ControlSender<R>>,
 }
 
@@ -239,7 +240,7 @@ impl<R: Runtime> Login<R> {
             _ => None,
         };
         let luns = luns.unwrap_or_else(LunMap::new);
-        let (control, inbox) = mpsc::unbounded_channel();
+        let (control, inbox) = inbox();
         let units = luns.iter().map(|(_, mapped)| mapped.unit).collect();
         let entry = Peer { control, follows: follows.clone(), target: hello.target.clone(), units };
         peers.insert(seat.session, entry);
@@ -270,7 +271,7 @@ impl<R: Runtime> Login<R> {
             Seat::Joins(session, owner) => {
                 tracing::info!(%session, "connection reinstated");
                 // A session that has ended meanwhile drops the connection, as it would have a moment later.
-                let _ = owner.control.send(Control::Reinstate(Box::new((incoming, parcel))));
+                owner.control.send(Control::Reinstate(Box::new((incoming, parcel))));
             }
         }
     }
@@ -285,18 +286,18 @@ async fn give_up<R: Runtime>(mut seat: OwnSeat<R>) {
 /// Ends the session that a login reinstates, RFC 7143 section 6.3.5, and waits until nothing of it is left, however
 /// long its storage takes. Returns whether the new session is still wanted: it may be reinstated itself meanwhile, by
 /// a login that waits for the same.
-async fn end<R: Runtime>(old: &[ControlSender<R>], inbox: &mut mpsc::UnboundedReceiver<Control<R>>) -> bool {
+async fn end<R: Runtime>(old: &[ControlSender<R>], inbox: &mut Inbox<Control<R>>) -> bool {
     let mut waits = Vec::new();
     for control in old {
         let (done, ended) = oneshot::channel();
         // A session that is gone already drops `done` at once.
-        let _ = control.send(Control::Terminate { done });
+        control.send(Control::Terminate { done });
         waits.push(ended);
     }
     let mut ended = join_all(waits);
     std::future::poll_fn(|cx| {
         // There are no tasks here yet, and nothing to report; the stop of the server is seen at the start.
-        while let Poll::Ready(Some(control)) = inbox.poll_recv(cx) {
+        while let Poll::Ready(control) = inbox.poll_next(cx) {
             if let Control::Terminate { .. } = control {
                 return Poll::Ready(false);
             }

@@ -9,7 +9,7 @@ use iscsicore::login::SessionType;
 use iscsicore::node::{Asker, Asking, UnitId};
 use iscsicore::serve::Units;
 use iscsicore::target::{AbortId, AbortScope, SendTargets, TaskManagement};
-use iscsicore::wire::{Lun, TaskManagementFunction as Function, TaskManagementResult as Answer};
+use iscsicore::wire::{TaskManagementFunction as Function, TaskManagementResult as Answer};
 use tokio::sync::oneshot;
 
 use super::hub::Control;
@@ -49,7 +49,7 @@ impl<R: Runtime> Session<R> {
         if !whole_target {
             // The task set is the unit's, whichever LUN of this session a task came by.
             let (done, ended) = oneshot::channel();
-            self.abort_tasks(now, units[0], Some(request.lun), done);
+            self.abort_tasks(now, units[0], Some(request), done);
             waits.push(ended);
         }
         tracing::info!(function = ?request.function, initiator = ?self.target.hello().initiator, "task management");
@@ -61,7 +61,7 @@ impl<R: Runtime> Session<R> {
             for unit in peer.units.iter().filter(|u| units.contains(u)) {
                 let (done, ended) = oneshot::channel();
                 // A session that is ending aborts its tasks by itself.
-                let _ = peer.control.send(Control::AbortTasks { unit: *unit, done });
+                peer.control.send(Control::AbortTasks { unit: *unit, done });
                 waits.push(ended);
             }
         }
@@ -106,26 +106,36 @@ impl<R: Runtime> Session<R> {
         let own = self.target.hello().target.clone();
         for (_, peer) in self.place.hub.others(self.place.id, |peer| peer.target == own) {
             let (done, _) = oneshot::channel();
-            let _ = peer.control.send(Control::Terminate { done });
+            peer.control.send(Control::Terminate { done });
         }
         let _ = self.target.answer_task_management(request, Answer::Complete);
         // The response leaves when the tasks have ended that the reset aborted; no later than those ended by this.
         self.end_after = Some(self.target.abort_tasks(now, AbortScope::All));
     }
 
-    /// Aborts the tasks of every LUN that the unit stands behind, but for the LUN `but`; `done` is dropped with the last of
-    /// them. The core knows a LUN in all of its encodings.
+    /// Aborts the tasks of every LUN that the unit stands behind; `done` is dropped with the last of them. Where that is
+    /// for a request of this session, those of the LUN that it names are the core's business, and those of the other
+    /// LUNs that it concerns are aborted here. The core knows a LUN in all of its encodings.
     pub(super) fn abort_tasks(
         &mut self,
         now: Instant,
         unit: UnitId,
-        but: Option<Lun>,
+        own: Option<TaskManagement>,
         done: oneshot::Sender<()>,
     ) {
         let done = Arc::new(done);
         let luns = self.service.luns().iter().filter(|(_, mapped)| mapped.unit == unit);
-        for (lun, _) in luns.filter(|(lun, _)| but.is_none_or(|but| but.number() != lun.number())) {
-            let id = self.target.abort_tasks(now, AbortScope::LogicalUnit(lun));
+        for (lun, _) in luns.filter(|(lun, _)| own.is_none_or(|own| own.lun.number() != lun.number())) {
+            let scope = match own {
+                // Commands behind it that came in with it are not concerned.
+                Some(TaskManagement {
+                    request,
+                    function: Function::AbortTaskSet | Function::ClearTaskSet,
+                    ..
+                }) => AbortScope::Before { request, lun },
+                _ => AbortScope::LogicalUnit(lun),
+            };
+            let id = self.target.abort_tasks(now, scope);
             self.aborts.push((id, done.clone()));
         }
     }

@@ -2,6 +2,7 @@
 
 mod builder;
 mod hub;
+mod inbox;
 mod inspect;
 pub(crate) mod job;
 mod listen;
@@ -68,7 +69,7 @@ impl<R: Runtime> Server<R> {
             .map(|peer| {
                 let (send, receive) = oneshot::channel();
                 // A session that has just ended does not answer.
-                let _ = peer.control.send(Control::Report(send));
+                peer.control.send(Control::Report(send));
                 receive
             })
             .collect();

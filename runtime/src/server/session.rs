@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use iscsicore::disk::Outcome;
@@ -17,9 +18,10 @@ use iscsicore::session::ConnId;
 use iscsicore::target::{AbortId, AbortScope, EndReason, Event, Incoming, Target};
 use iscsicore::wire::{Cid, TaskManagementResult};
 use iscsicore::{Instant, Limits, TransportError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::hub::{Control, Place};
+use super::inbox::Inbox;
 use super::transport::{FLUSH_TIME, Parcel, Read, Transport};
 use crate::backend::Reply;
 use crate::{Runtime, Timer, clock, submit};
@@ -27,7 +29,7 @@ use crate::{Runtime, Timer, clock, submit};
 /// Rounds of work after which a session lets others have the thread.
 const ROUNDS: usize = 32;
 /// Time after which it does, although there have not been so many.
-const TURN: std::time::Duration = std::time::Duration::from_millis(1);
+const TURN: Duration = Duration::from_millis(1);
 
 /// Something that the session waits for beside its connection.
 pub(super) enum Finished {
@@ -74,13 +76,15 @@ pub(super) struct Session<R: Runtime> {
     pub(super) link: Option<Link<R>>,
     /// A target cold reset ends the session after this abort.
     pub(super) end_after: Option<AbortId>,
+    /// The initiator has been asked to log out.
+    leaving: bool,
     timer: R::Timer,
     armed: Option<Instant>,
     pub(super) pending: Pending,
     /// Answers to other sessions that wait for tasks of this one to end.
     pub(super) aborts: Vec<(AbortId, Arc<oneshot::Sender<()>>)>,
     pub(super) place: Place<R>,
-    control: mpsc::UnboundedReceiver<Control<R>>,
+    control: Inbox<Control<R>>,
     /// Dropped when the session has ended.
     done: Vec<oneshot::Sender<()>>,
 }
@@ -92,7 +96,7 @@ impl<R: Runtime> Session<R> {
         service: Service,
         link: Link<R>,
         local: SocketAddr,
-        control: mpsc::UnboundedReceiver<Control<R>>,
+        control: Inbox<Control<R>>,
     ) -> Self {
         Session {
             target,
@@ -101,6 +105,7 @@ impl<R: Runtime> Session<R> {
             link: Some(link),
             control,
             end_after: None,
+            leaving: false,
             timer: R::Timer::new(),
             armed: None,
             pending: Pending::new(),
@@ -115,7 +120,7 @@ impl<R: Runtime> Session<R> {
         let stopping = *self.place.hub.stopping.borrow();
         if let Some(within) = stopping {
             // The server stopped while this login was on its way.
-            self.target.request_logout(clock::now(), within);
+            self.ask_to_leave(clock::now(), within);
         }
         let reason = std::future::poll_fn(|cx| self.poll(cx)).await;
         if let Some(link) = self.link.take() {
@@ -149,7 +154,7 @@ impl<R: Runtime> Session<R> {
 
     fn poll_control(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready(Some(control)) = self.control.poll_recv(cx) {
+        while let Poll::Ready(control) = self.control.poll_next(cx) {
             progress = true;
             match control {
                 Control::Reinstate(connection) => self.reinstate(now, *connection),
@@ -161,13 +166,20 @@ impl<R: Runtime> Session<R> {
                     self.drop_link(now);
                 }
                 Control::AbortTasks { unit, done } => self.abort_tasks(now, unit, None, done),
-                Control::Shutdown { within } => self.target.request_logout(now, within),
+                Control::Shutdown { within } => self.ask_to_leave(now, within),
                 Control::Report(reply) => {
                     let _ = reply.send(self.report());
                 }
             }
         }
         progress
+    }
+
+    /// Asks the initiator to log out, because the server stops. A session that began meanwhile learns of that twice.
+    fn ask_to_leave(&mut self, now: Instant, within: Duration) {
+        if !std::mem::replace(&mut self.leaving, true) {
+            self.target.request_logout(now, within);
+        }
     }
 
     fn poll_pending(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {

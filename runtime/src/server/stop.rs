@@ -21,13 +21,13 @@ pub(super) async fn stop<R: Runtime>(hub: &Arc<Hub<R>>, grace: Duration) -> Vec<
     // Sessions that begin after this see it for themselves.
     hub.stopping.send_replace(Some(grace));
     for peer in hub.peers().values() {
-        let _ = peer.control.send(Control::Shutdown { within: grace });
+        peer.control.send(Control::Shutdown { within: grace });
     }
     let mut errors = Vec::new();
     if within::<R, _>(grace, hub.living.none()).await.is_none() {
         for peer in hub.peers().values() {
             let (done, _) = oneshot::channel();
-            let _ = peer.control.send(Control::Terminate { done });
+            peer.control.send(Control::Terminate { done });
         }
         if within::<R, _>(STORAGE_TIME, hub.living.none()).await.is_none() {
             errors.push(timed_out("operations of ended sessions did not end"));
