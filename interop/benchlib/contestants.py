@@ -42,7 +42,8 @@ class Abilities:
     def arguments(self, runtime, shards):
         """Arguments that choose a runtime; nothing for a server that knows one only."""
         chosen = ["--runtime", runtime] if "--runtime" in self.text else []
-        return chosen + (["--shards", str(shards)] if shards and self.shards() else [])
+        has_shards = runtime != "tokio" and self.shards()
+        return chosen + (["--shards", str(shards)] if shards and has_shards else [])
 
 
 def present(names, abilities, asked):

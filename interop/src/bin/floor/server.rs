@@ -15,6 +15,9 @@ use super::{Kind, Serve, cpu_time};
 mod glommio;
 mod tokio;
 
+/// Bytes of the send buffer, before the kernel doubles them.
+const LOCAL_SEND_BUFFER: usize = 512 << 10;
+
 /// Slices handed to one gathered write.
 const SLICES: usize = 128;
 
@@ -29,6 +32,8 @@ pub(crate) fn serve(options: &Serve) -> io::Result<(u64, Duration)> {
     for _ in 0..options.connections {
         let (stream, _) = listener.accept()?;
         stream.set_nodelay(true)?;
+        // As our server does for a peer on its machine.
+        rustix::net::sockopt::set_socket_send_buffer_size(&stream, LOCAL_SEND_BUFFER)?;
         connections.push((stream, Echo::new(options)));
     }
     let begun = cpu_time();
