@@ -1,7 +1,8 @@
 //! The iSCSI protocol (RFC 7143, with the updates of RFC 7144) and a SCSI disk, as one pure state machine.
 //!
 //! Nothing here does I/O, reads a clock, starts a thread or takes a lock: bytes, time and a seed come in as arguments,
-//! bytes, events and a deadline go out. An *adapter* binds that to sockets and storage; `iscsicore-tokio` is one.
+//! bytes, events and a deadline go out. An *adapter* binds that to sockets and storage; `iscsicore-tokio` is one, `iscsicore-glommio`
+//! another.
 //!
 //! # Where to start
 //!
@@ -9,7 +10,7 @@
 //!   sessions and resets over all of them. Bytes go in and out, and jobs for the storage.
 //! - Many threads, or rules of your own: [`target::Target`] is one session, [`serve::Service`] carries its commands out
 //!   on [`disk::LogicalUnit`]s, and [`node`] decides who may log in where. The loop below is the smallest use of them.
-//! - tokio: the crate `iscsicore-tokio` has it all, down to the storage.
+//! - tokio: the crate `iscsicore-tokio` has it all, down to the storage. glommio: `iscsicore-glommio` has the server.
 //!
 //! # The contract
 //!

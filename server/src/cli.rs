@@ -38,8 +38,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "RUNTIME")]
     pub(crate) runtime: Option<Choice>,
 
-    /// How many shards glommio has: threads, each on a core of its own with the sessions that it serves [default: one a
-    /// core, or what the file says]
+    /// How many shards glommio has: threads, each with the sessions that it serves, on cores of their own while there are
+    /// as many [default: one a core, or what the file says]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SHARDS)))]
     pub(crate) shards: Option<u16>,
 

@@ -111,7 +111,21 @@ impl<R: Runtime> Server<R> {
     pub async fn shutdown_within(self, grace: Duration) -> Vec<io::Error> {
         let (done, stopped) = oneshot::channel();
         self.hub.dispatch(0, Away::Stop { hub: Arc::clone(&self.hub), grace, done });
-        stopped.await.unwrap_or_else(|_| vec![io::Error::other("the server ended before it was flushed")])
+        match stopped.await {
+            Ok(errors) => errors,
+            Err(_) => self.flush_all().await,
+        }
+    }
+}
+
+impl<R: Runtime> Server<R> {
+    /// Flushes when the shard that was to do it is gone. No time is watched here: there may be no executor that could.
+    async fn flush_all(&self) -> Vec<io::Error> {
+        let mut errors = vec![io::Error::other("a thread of the server ended before it was stopped")];
+        for unit in self.hub.units.iter() {
+            errors.extend(unit.backend.flush().wait().await.err());
+        }
+        errors
     }
 }
 

@@ -136,7 +136,7 @@ pub(super) fn describe(unit: &Unit, bytes: u64) -> UnitConfig {
 
 /// What to do about a direct disk on a runtime that has none.
 const NO_DIRECT: &str =
-    "direct I/O needs glommio, and this is tokio; leave direct out, or choose --runtime glommio";
+    "direct I/O needs glommio, and this is tokio; leave direct out, or see what --runtime glommio says";
 
 #[cfg(test)]
 mod tests {
