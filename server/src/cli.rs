@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
     /// Serve this file, block device, or memory:SIZE as the next LUN; may be repeated. With a size (K, M, G, T) a file
     /// that is not there is created, without taking the space. Initiators know a file's disk by PATH.id, made beside it.
-    /// direct:PATH[:SIZE] goes past the page cache (O_DIRECT), on glommio only
+    /// With direct: before the path it goes past the page cache (O_DIRECT), on glommio only
     #[arg(long, short, value_name = "PATH[:SIZE]", value_parser = disk, conflicts_with = "config")]
     pub(crate) disk: Vec<Disk>,
 
