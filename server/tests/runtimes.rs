@@ -211,7 +211,7 @@ fn a_direct_disk_needs_glommio() {
             said.contains("LUN 0 of iqn.2026-01.dev.iscsicore:disk0: direct I/O needs glommio"),
             "{said}"
         );
-        assert!(said.ends_with("; leave direct out, or choose --runtime glommio\n"), "{said}");
+        assert!(said.ends_with("; leave direct out, or see what --runtime glommio says\n"), "{said}");
     }
 }
 
