@@ -172,7 +172,7 @@ impl<R: Runtime> Builder<R> {
         };
         let mut listeners = BTreeMap::new();
         for address in wanted {
-            let sockets = listen::bind(address, runtime.shards()).and_then(|sockets| {
+            let sockets = listen::bind_patiently(address, runtime.shards()).await.and_then(|sockets| {
                 let bound = sockets.first().map_or(Ok(address), TcpListener::local_addr)?;
                 Ok((bound, sockets))
             });

@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// SO_REUSEADDR lets a server start again at once on the port that it had. Several sockets need SO_REUSEPORT, which
 /// would also let another server of the same user have the port: one without it asks for the address first, and is
 /// refused when somebody else has it.
-pub(super) fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<TcpListener>> {
+fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<TcpListener>> {
     let probe = bind_one(address, false)?;
     if count == 1 {
         return Ok(vec![probe]);
@@ -27,6 +27,24 @@ pub(super) fn bind(address: SocketAddr, count: usize) -> std::io::Result<Vec<Tcp
     drop(probe);
     (0..count).map(|_| bind_one(address, true)).collect()
 }
+
+/// The same, and again for a while when the address is in use: after a server with io_uring was killed, its sockets live on until
+/// the kernel has taken its rings apart, and one that is started in its place at once must not fail of that.
+pub(super) async fn bind_patiently(address: SocketAddr, count: usize) -> std::io::Result<Vec<TcpListener>> {
+    for _ in 0..TRIES {
+        match bind(address, count) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                blocking::unblock(|| std::thread::sleep(BETWEEN_TRIES)).await;
+            }
+            bound => return bound,
+        }
+    }
+    bind(address, count)
+}
+
+/// How often, and at what pauses, an address is asked for that is in use.
+const TRIES: u32 = 40;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 fn bind_one(address: SocketAddr, shared: bool) -> std::io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
