@@ -57,6 +57,16 @@ impl TaskId {
     pub const fn index(self) -> usize {
         self.index as usize
     }
+
+    /// The name as one number, for those who pass it through another language; never zero.
+    pub const fn to_bits(self) -> u64 {
+        (self.generation as u64) << 32 | (self.index as u64 + 1)
+    }
+
+    /// The name that [`to_bits`](Self::to_bits) made a number of. Any other number names no task.
+    pub const fn from_bits(bits: u64) -> Self {
+        TaskId { index: (bits as u32).wrapping_sub(1), generation: (bits >> 32) as u32 }
+    }
 }
 
 impl fmt::Debug for TaskId {

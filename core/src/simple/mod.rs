@@ -80,6 +80,18 @@ use management::Reset;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(u64);
 
+impl LinkId {
+    /// The name as a number, for those who pass it through another language; never zero.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The name that [`to_bits`](Self::to_bits) made a number of. Any other number names no connection.
+    pub const fn from_bits(bits: u64) -> Self {
+        LinkId(bits)
+    }
+}
+
 /// Something to be done on the storage of a unit.
 #[derive(Debug)]
 #[must_use = "a command waits until its job has been done"]

@@ -82,6 +82,13 @@ pub struct TaskManagement {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AbortId(pub(crate) u32);
 
+impl AbortId {
+    /// The name as a number, for those who pass it through another language.
+    pub const fn to_bits(self) -> u32 {
+        self.0
+    }
+}
+
 /// Which tasks an abort concerns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AbortScope {

@@ -1,0 +1,134 @@
+//! Opaque handles: what all of them have in common.
+
+use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use crate::status::{Failure, iscsicore_status};
+
+const FREE: u8 = 0;
+const LOCKED: u8 = 1;
+const BROKEN: u8 = 2;
+
+/// What a handle holds, and whether a call is using it.
+///
+/// A handle may go from thread to thread, and be used by one call at a time. A second call, from another thread or from a
+/// callback, is a mistake of the program: it is told so, at the price of one exchange of a byte for each call.
+pub struct Handle<T> {
+    state: AtomicU8,
+    value: UnsafeCell<ManuallyDrop<T>>,
+}
+
+/// A type that C knows by pointer only.
+pub(crate) trait Opaque: Sized {
+    /// What is in it.
+    type State: Send;
+
+    /// For messages: the name that C knows.
+    const NAME: &'static str;
+
+    fn wrap(handle: Handle<Self::State>) -> Self;
+    fn handle(&self) -> &Handle<Self::State>;
+
+    /// A new handle, which [`free`] ends.
+    fn boxed(state: Self::State) -> *mut Self {
+        Box::into_raw(Box::new(Self::wrap(Handle::new(state))))
+    }
+}
+
+/// Makes a struct with one [`Handle`] in it [`Opaque`].
+macro_rules! opaque {
+    ($name:ident, $state:ty) => {
+        impl $crate::handle::Opaque for $name {
+            type State = $state;
+            const NAME: &'static str = stringify!($name);
+            fn wrap(handle: $crate::handle::Handle<$state>) -> Self {
+                $name(handle)
+            }
+            fn handle(&self) -> &$crate::handle::Handle<$state> {
+                &self.0
+            }
+        }
+    };
+}
+pub(crate) use opaque;
+
+impl<T> Handle<T> {
+    fn new(value: T) -> Self {
+        Handle { state: AtomicU8::new(FREE), value: UnsafeCell::new(ManuallyDrop::new(value)) }
+    }
+}
+
+/// A handle for the time of one call.
+pub(crate) struct Locked<'a, T>(&'a Handle<T>);
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: `state` is LOCKED, by whoever made this value: there is no other reference.
+        unsafe { &*self.0.value.get() }
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above.
+        unsafe { &mut *self.0.value.get() }
+    }
+}
+
+impl<T> Drop for Locked<'_, T> {
+    fn drop(&mut self) {
+        let after = if std::thread::panicking() { BROKEN } else { FREE };
+        self.0.state.store(after, Ordering::Release);
+    }
+}
+
+/// Takes the handle behind `pointer` for the time of a call.
+///
+/// # Safety
+/// `pointer` is NULL or a handle of its type that was not freed, and stays so during the call.
+pub(crate) unsafe fn lock<'a, H: Opaque + 'a>(pointer: *const H) -> Result<Locked<'a, H::State>, Failure> {
+    // SAFETY: the caller's promise.
+    let Some(handle) = (unsafe { pointer.as_ref() }) else { return Err(null(H::NAME)) };
+    let handle = handle.handle();
+    match handle.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed) {
+        Ok(_) => Ok(Locked(handle)),
+        Err(LOCKED) => Err(busy::<H>()),
+        Err(_) => {
+            let message = format!("this {} met a bug of the library before and can only be freed", H::NAME);
+            Err(Failure::new(iscsicore_status::Panicked, message))
+        }
+    }
+}
+
+/// Ends a handle; NULL is none and is no mistake.
+///
+/// Callbacks that run while its contents are dropped, and call back with it, find it busy.
+///
+/// # Safety
+/// As for [`lock`], and `pointer` is not used again unless this fails.
+pub(crate) unsafe fn free<H: Opaque>(pointer: *mut H) -> Result<(), Failure> {
+    // SAFETY: the caller's promise.
+    let Some(owner) = (unsafe { pointer.as_ref() }) else { return Ok(()) };
+    let handle = owner.handle();
+    if handle.state.swap(LOCKED, Ordering::Acquire) == LOCKED {
+        return Err(busy::<H>());
+    }
+    // SAFETY: LOCKED keeps every other call out, for ever.
+    unsafe { ManuallyDrop::drop(&mut *handle.value.get()) };
+    // SAFETY: `boxed` made it, and nobody uses it any more.
+    drop(unsafe { Box::from_raw(pointer) });
+    Ok(())
+}
+
+pub(crate) fn null(what: &str) -> Failure {
+    Failure::new(iscsicore_status::NullPointer, format!("{what} is NULL"))
+}
+
+fn busy<H: Opaque>() -> Failure {
+    let message =
+        format!("this {} is in use by another call: of another thread, or the one that called back", H::NAME);
+    Failure::new(iscsicore_status::Busy, message)
+}

@@ -1,0 +1,186 @@
+//! Operations on storage, and what became of them.
+
+use core::ffi::c_int;
+
+use iscsicore::disk::{Allocation, IoError, Op, Outcome};
+
+use crate::payload::{Shown, iscsicore_iovec};
+use crate::pointer::slice;
+use crate::status::Failure;
+
+/// What is to be done on the storage of a unit.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum iscsicore_op_kind {
+    /// Read `len` bytes at `offset`: the outcome is exactly so many bytes.
+    Read = 1,
+    /// Write `data`, `len` bytes in all, at `offset`. With `fua` they are on stable storage when it is done.
+    Write = 2,
+    /// Bring everything written so far to stable storage.
+    Flush = 3,
+    /// Give up the space behind `ranges`. What was given up reads as zeros; parts may be kept as they were.
+    Unmap = 4,
+    /// Make `len` bytes at `offset` read as zeros; with `may_unmap` their space may be given up. When the outcome is
+    /// ISCSICORE_IO_UNSUPPORTED, zeros are written instead.
+    WriteZeroes = 5,
+    /// Tell which parts of the `len` bytes at `offset` have storage, in at most `most` extents. When the outcome is
+    /// ISCSICORE_IO_UNSUPPORTED, all of it counts as mapped. Only thin units ask.
+    Extents = 6,
+}
+
+/// A range of bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct iscsicore_range {
+    /// Where it begins.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+}
+
+/// An operation on the storage of a unit. Offsets and lengths are in bytes, multiples of the block size, within the
+/// capacity. What its pointers name lives as long as the operation, and any thread may read it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct iscsicore_op {
+    /// What is to be done. The kind says which of the other fields mean something; those are 0.
+    pub kind: iscsicore_op_kind,
+    /// Whether a write is to be on stable storage when it is done.
+    pub fua: bool,
+    /// Whether zeroed space may be given up.
+    pub may_unmap: bool,
+    /// The most extents to be told.
+    pub most: u32,
+    /// Where.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+    /// What to write: `data_count` slices.
+    pub data: *const iscsicore_iovec,
+    /// How many slices.
+    pub data_count: usize,
+    /// What to give up: `range_count` ranges.
+    pub ranges: *const iscsicore_range,
+    /// How many ranges.
+    pub range_count: usize,
+}
+
+/// What became of an operation.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum iscsicore_io {
+    /// It was carried out.
+    Done = 0,
+    /// The medium failed, at the offset that is told with it.
+    MediumError = 1,
+    /// No space is left to allocate.
+    NoSpace = 2,
+    /// The storage does not take writes.
+    ReadOnly = 3,
+    /// The storage cannot do this.
+    Unsupported = 4,
+    /// It failed for another reason.
+    Failed = 5,
+}
+
+/// A part of a range, and whether storage stands behind it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct iscsicore_extent {
+    /// How many bytes.
+    pub len: u64,
+    /// 0 when it has no storage, and so reads as zeros; anything else when it has, or nobody knows.
+    pub mapped: c_int,
+}
+
+/// An operation as C is shown it, and what keeps its memory alive. It must not move while C has it: keep it in a box.
+#[derive(Debug)]
+pub(crate) struct ShownOp {
+    pub(crate) op: iscsicore_op,
+    _data: Shown,
+    _ranges: Vec<iscsicore_range>,
+}
+
+// SAFETY: the pointers are into the other fields.
+unsafe impl Send for ShownOp {}
+
+impl ShownOp {
+    pub(crate) fn new(op: Op) -> Self {
+        use iscsicore_op_kind as K;
+        let (mut shown_data, mut shown_ranges) = (Shown::default(), Vec::new());
+        let mut op_ = iscsicore_op {
+            kind: K::Flush,
+            fua: false,
+            may_unmap: false,
+            most: 0,
+            offset: 0,
+            len: 0,
+            data: core::ptr::null(),
+            data_count: 0,
+            ranges: core::ptr::null(),
+            range_count: 0,
+        };
+        match op {
+            Op::Read { offset, len } => (op_.kind, op_.offset, op_.len) = (K::Read, offset, len.into()),
+            Op::Write { offset, data, fua } => {
+                (op_.kind, op_.offset, op_.len, op_.fua) = (K::Write, offset, data.len() as u64, fua);
+                shown_data = Shown::new(data);
+                (op_.data, op_.data_count) = (shown_data.as_ptr(), shown_data.count());
+            }
+            Op::Flush => {}
+            Op::Unmap { ranges } => {
+                op_.kind = K::Unmap;
+                shown_ranges =
+                    ranges.into_iter().map(|(offset, len)| iscsicore_range { offset, len }).collect();
+                (op_.ranges, op_.range_count) = (shown_ranges.as_ptr(), shown_ranges.len());
+            }
+            Op::WriteZeroes { offset, len, may_unmap } => {
+                (op_.kind, op_.offset, op_.len, op_.may_unmap) = (K::WriteZeroes, offset, len, may_unmap);
+            }
+            Op::Extents { offset, len, most } => {
+                (op_.kind, op_.offset, op_.len, op_.most) = (K::Extents, offset, len, most);
+            }
+        }
+        ShownOp { op: op_, _data: shown_data, _ranges: shown_ranges }
+    }
+}
+
+/// The outcome that an `iscsicore_io` of C tells; `at` is the offset of a medium error.
+///
+/// A read that says it is done without data is refused here: its data come by another function.
+pub(crate) fn outcome(io: c_int, at: u64, op: &iscsicore_op) -> Result<Outcome, Failure> {
+    let error = match io {
+        0 if op.kind == iscsicore_op_kind::Read => {
+            return Err(Failure::invalid("a read is done with its data: use the function that takes them"));
+        }
+        0 if op.kind == iscsicore_op_kind::Extents => {
+            return Err(Failure::invalid("extents are told by the function that takes them"));
+        }
+        0 => return Ok(Outcome::Done),
+        1 => IoError::Medium { offset: at },
+        2 => IoError::NoSpace,
+        3 => IoError::ReadOnly,
+        4 => IoError::Unsupported,
+        5 => IoError::Other,
+        _ => return Err(Failure::invalid(format!("{io} is no iscsicore_io"))),
+    };
+    Ok(Outcome::Failed(error))
+}
+
+/// The outcome of ISCSICORE_OP_KIND_EXTENTS.
+///
+/// # Safety
+/// `extents` is NULL or has `count` of them.
+pub(crate) unsafe fn extents(
+    extents: *const iscsicore_extent,
+    count: usize,
+    op: &iscsicore_op,
+) -> Result<Outcome, Failure> {
+    if op.kind != iscsicore_op_kind::Extents {
+        return Err(Failure::invalid("the operation is not ISCSICORE_OP_KIND_EXTENTS"));
+    }
+    // SAFETY: the caller's promise.
+    let extents = unsafe { slice(extents, count, "extents") }?;
+    let state = |mapped| if mapped == 0 { Allocation::Deallocated } else { Allocation::Mapped };
+    Ok(Outcome::Extents(extents.iter().map(|extent| (extent.len, state(extent.mapped))).collect()))
+}

@@ -1,0 +1,203 @@
+//! Payload: memory of the caller's that is lent, and memory of the library's that is shown.
+
+use core::ffi::{c_int, c_void};
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use iscsicore::DataList;
+
+use crate::handle::null;
+use crate::pointer::{Zeroed, slice};
+use crate::status::Failure;
+
+/// A piece of memory. On POSIX systems it is struct iovec.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct iscsicore_iovec {
+    /// Where it begins.
+    pub iov_base: *mut c_void,
+    /// How many bytes.
+    pub iov_len: usize,
+}
+
+// SAFETY: NULL and a length of zero.
+unsafe impl Zeroed for iscsicore_iovec {}
+
+/// Gives lent memory back: called once, with the context it was lent with, when the library uses the memory no more.
+///
+/// It may come from within any call of the thread that drops the last use, or much later; it must not throw, and what it
+/// calls of this library on a handle in use answers ISCSICORE_STATUS_BUSY.
+pub type iscsicore_release = Option<unsafe extern "C" fn(context: *mut c_void)>;
+
+/// Payload that the caller hands in, in one or more slices.
+///
+/// With `release`, the memory is lent: it stays where it is, unchanged, until `release` is called, and nothing is copied.
+/// Without, it is copied during the call. When the call fails nothing was lent, and `release` is not called.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct iscsicore_payload {
+    /// The slices. The array itself is read during the call only.
+    pub slices: *const iscsicore_iovec,
+    /// How many; 0 is empty payload.
+    pub count: usize,
+    /// Gives the memory back; NULL has it copied.
+    pub release: iscsicore_release,
+    /// What `release` is called with.
+    pub context: *mut c_void,
+}
+
+/// Memory that C has lent.
+struct Loan {
+    release: unsafe extern "C" fn(*mut c_void),
+    context: *mut c_void,
+    /// Whether the call that lends has succeeded.
+    taken: AtomicBool,
+}
+
+// SAFETY: the header says that `release` may be called on any thread that uses the library.
+unsafe impl Send for Loan {}
+// SAFETY: nothing is done through a shared reference but to set the flag.
+unsafe impl Sync for Loan {}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if *self.taken.get_mut() {
+            // SAFETY: the caller promised that this may be called once, now.
+            unsafe { (self.release)(self.context) };
+        }
+    }
+}
+
+/// One slice of lent memory.
+struct Slice {
+    base: *const u8,
+    len: usize,
+    _loan: Arc<Loan>,
+}
+
+// SAFETY: the memory does not change while it is lent, and may be read from anywhere.
+unsafe impl Send for Slice {}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: the caller has lent `len` bytes at `base`, until the loan is dropped.
+        unsafe { core::slice::from_raw_parts(self.base, self.len) }
+    }
+}
+
+/// Payload taken in, not yet for good: dropped without [`keep`](Self::keep), nothing was lent.
+pub(crate) struct Payload {
+    data: DataList,
+    loan: Option<Arc<Loan>>,
+}
+
+impl Payload {
+    pub(crate) fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// For a call that may still fail: a copy of the list, and the promise that is to be kept once it has succeeded.
+    pub(crate) fn data(&self) -> DataList {
+        self.data.clone()
+    }
+
+    /// The call has succeeded, or can no longer fail: from now on the memory is lent.
+    pub(crate) fn keep(self) -> DataList {
+        if let Some(loan) = &self.loan {
+            loan.taken.store(true, Ordering::Relaxed);
+        }
+        self.data
+    }
+}
+
+/// Reads payload; NULL is empty.
+///
+/// # Safety
+/// `pointer` is NULL or a payload as the header describes it.
+pub(crate) unsafe fn read(pointer: *const iscsicore_payload) -> Result<Payload, Failure> {
+    // SAFETY: the caller's promise.
+    let Some(payload) = (unsafe { pointer.as_ref() }) else {
+        return Ok(Payload { data: DataList::new(), loan: None });
+    };
+    // SAFETY: the caller's promise.
+    let slices = unsafe { slice(payload.slices, payload.count, "slices of the payload") }?;
+    let mut total = 0usize;
+    for piece in slices {
+        if piece.iov_base.is_null() && piece.iov_len > 0 {
+            return Err(null("a slice of the payload"));
+        }
+        total = total.saturating_add(piece.iov_len);
+    }
+    if total > u32::MAX as usize {
+        return Err(Failure::invalid("payload of more than 2^32 - 1 bytes"));
+    }
+    let full = slices.iter().filter(|piece| piece.iov_len > 0);
+    let Some(release) = payload.release else {
+        let mut copy = BytesMut::with_capacity(total);
+        for piece in full {
+            // SAFETY: the caller has `iov_len` bytes there, for the time of the call.
+            copy.extend_from_slice(unsafe {
+                core::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len)
+            });
+        }
+        return Ok(Payload { data: copy.freeze().into(), loan: None });
+    };
+    let loan = Arc::new(Loan { release, context: payload.context, taken: AtomicBool::new(false) });
+    let data = full
+        .map(|piece| Slice { base: piece.iov_base.cast(), len: piece.iov_len, _loan: loan.clone() })
+        .map(Bytes::from_owner)
+        .collect();
+    Ok(Payload { data, loan: Some(loan) })
+}
+
+/// Payload of the library's as C is shown it: the slices, and what keeps them alive.
+#[derive(Debug, Default)]
+pub(crate) struct Shown {
+    data: DataList,
+    slices: Vec<iscsicore_iovec>,
+}
+
+// SAFETY: the pointers are into `data`, which may go anywhere.
+unsafe impl Send for Shown {}
+
+impl Shown {
+    pub(crate) fn new(data: DataList) -> Self {
+        let mut shown = Shown::default();
+        shown.replace(data);
+        shown
+    }
+
+    /// Shows other payload, in the memory that there is.
+    pub(crate) fn replace(&mut self, data: DataList) {
+        self.slices.clear();
+        self.slices.extend(data.chunks().map(|chunk| piece(chunk)));
+        self.data = data;
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const iscsicore_iovec {
+        if self.slices.is_empty() { core::ptr::null() } else { self.slices.as_ptr() }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.slices.len()
+    }
+}
+
+/// A slice as C has it.
+pub(crate) fn piece(bytes: &[u8]) -> iscsicore_iovec {
+    iscsicore_iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+/// A number of C that counts something small.
+pub(crate) fn small(
+    value: c_int,
+    what: &'static str,
+    range: core::ops::RangeInclusive<c_int>,
+) -> Result<c_int, Failure> {
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Failure::invalid(format!("{what} is {value}; it can be {} to {}", range.start(), range.end())))
+    }
+}
