@@ -15,6 +15,7 @@
 #![allow(non_camel_case_types, reason = "the names are those that C programs use")]
 #![allow(clippy::missing_safety_doc, reason = "the rules for all functions stand at the head of the header")]
 
+pub mod allocator;
 pub mod limits;
 pub mod link;
 pub mod op;
