@@ -63,7 +63,7 @@ static FUNCTIONS: AtomicPtr<iscsicore_allocator> = AtomicPtr::new(null_mut());
 /// When there is no memory the process aborts, whoever the allocator is.
 ///
 /// Errors: ISCSICORE_STATUS_NULL_POINTER without `allocate` or `free`; ISCSICORE_STATUS_WRONG_STATE when memory was
-/// allocated before.
+/// allocated before, also by a call of this function that failed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_set_allocator(functions: *const iscsicore_allocator) -> iscsicore_status {
     guard(|| {

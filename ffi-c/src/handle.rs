@@ -132,3 +132,89 @@ fn busy<H: Opaque>() -> Failure {
         format!("this {} is in use by another call: of another thread, or the one that called back", H::NAME);
     Failure::new(iscsicore_status::Busy, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::guard;
+
+    struct Thing(Handle<Inside>);
+    opaque!(Thing, Inside);
+
+    /// Calls back while it is dropped.
+    #[derive(Default)]
+    struct Inside {
+        itself: usize,
+        seen: Option<std::sync::mpsc::Sender<iscsicore_status>>,
+    }
+
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            let thing = self.itself as *mut Thing;
+            if let Some(seen) = &self.seen {
+                // SAFETY: the memory of the handle is there until its contents are gone.
+                let _ = seen.send(guard(|| unsafe { lock(thing) }.map(drop)));
+                // SAFETY: as above.
+                let _ = seen.send(guard(|| unsafe { free(thing) }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_handle_is_used_by_one_call_at_a_time() {
+        let thing = Thing::boxed(Inside::default());
+        let status = guard(|| {
+            // SAFETY: it lives.
+            let _used = unsafe { lock(thing) }?;
+            // SAFETY: it lives.
+            assert_eq!(guard(|| unsafe { lock(thing) }.map(drop)), iscsicore_status::Busy);
+            // SAFETY: it lives, since this fails.
+            assert_eq!(guard(|| unsafe { free(thing) }), iscsicore_status::Busy);
+            Ok(())
+        });
+        assert_eq!(status, iscsicore_status::Ok);
+        // SAFETY: it lives.
+        assert_eq!(guard(|| unsafe { lock(thing) }.map(drop)), iscsicore_status::Ok);
+        // SAFETY: it lives until here.
+        assert_eq!(guard(|| unsafe { free(thing) }), iscsicore_status::Ok);
+    }
+
+    #[test]
+    fn after_a_panic_a_handle_can_only_be_freed() {
+        let thing = Thing::boxed(Inside::default());
+        let panics = || {
+            // SAFETY: it lives.
+            let _used = unsafe { lock(thing) }?;
+            panic!("on purpose")
+        };
+        assert_eq!(guard(panics), iscsicore_status::Panicked);
+        // SAFETY: it lives.
+        assert_eq!(guard(|| unsafe { lock(thing) }.map(drop)), iscsicore_status::Panicked);
+        // SAFETY: it lives until here.
+        assert_eq!(guard(|| unsafe { free(thing) }), iscsicore_status::Ok);
+    }
+
+    #[test]
+    fn whoever_calls_back_while_a_handle_is_freed_finds_it_busy() {
+        let (seen, told) = std::sync::mpsc::channel();
+        let thing = Thing::boxed(Inside::default());
+        // SAFETY: it lives.
+        let mut used = unsafe { lock(thing) }.unwrap();
+        (used.itself, used.seen) = (thing as usize, Some(seen));
+        drop(used);
+        // SAFETY: it lives until here.
+        assert_eq!(guard(|| unsafe { free(thing) }), iscsicore_status::Ok);
+        assert_eq!(told.iter().collect::<Vec<_>>(), [iscsicore_status::Busy; 2]);
+    }
+
+    #[test]
+    fn null_is_no_handle() {
+        // SAFETY: NULL is taken.
+        assert_eq!(
+            guard(|| unsafe { lock::<Thing>(core::ptr::null()) }.map(drop)),
+            iscsicore_status::NullPointer
+        );
+        // SAFETY: NULL is taken.
+        assert_eq!(guard(|| unsafe { free::<Thing>(core::ptr::null_mut()) }), iscsicore_status::Ok);
+    }
+}

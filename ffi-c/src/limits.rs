@@ -300,3 +300,52 @@ impl From<&Parameters> for iscsicore_parameters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zeroed<T: Options>() -> T {
+        let zeroes = vec![0u64; size_of::<T>().div_ceil(8)];
+        // SAFETY: any bytes are a value of options.
+        unsafe { zeroes.as_ptr().cast::<T>().read() }
+    }
+
+    #[test]
+    fn zeroes_are_the_defaults() {
+        let mut given: iscsicore_limits = zeroed();
+        given.size = size_of::<iscsicore_limits>();
+        // SAFETY: it has the size that it says.
+        assert_eq!(unsafe { limits(&raw const given) }.unwrap(), Limits::default());
+        given.ping_interval = ISCSICORE_NEVER;
+        given.queue_depth = 3;
+        // SAFETY: as above.
+        let read = unsafe { limits(&raw const given) }.unwrap();
+        assert_eq!((read.ping_interval, read.queue_depth), (Duration::ZERO, 3));
+        given.read_buffer = 1;
+        // SAFETY: as above.
+        assert!(unsafe { limits(&raw const given) }.is_err());
+    }
+
+    #[test]
+    fn an_offer_is_held_to_what_the_keys_can_say() {
+        let mut given: iscsicore_offer = zeroed();
+        given.size = size_of::<iscsicore_offer>();
+        // SAFETY: it has the size that it says.
+        let read = |given: &iscsicore_offer| unsafe { offer(&raw const *given) };
+        assert_eq!(read(&given).unwrap(), Offer::default());
+        for (change, message) in [
+            (iscsicore_offer { header_digest: 5, ..given }, "header_digest is 5"),
+            (iscsicore_offer { data_digest: -1, ..given }, "data_digest is -1"),
+            (iscsicore_offer { immediate_data: 3, ..given }, "immediate_data is 3"),
+            (iscsicore_offer { max_segment: 511, ..given }, "max_segment is 511"),
+            (iscsicore_offer { max_burst: 1 << 24, ..given }, "max_burst is 16777216"),
+            (iscsicore_offer { time2wait: 3601, ..given }, "time2wait is 3601"),
+            (iscsicore_offer { max_burst: 512, first_burst: 1024, ..given }, "first_burst is more"),
+            (iscsicore_offer { reserved: 1, ..given }, "reserved"),
+        ] {
+            let failure = read(&change).unwrap_err();
+            assert!(failure.message.contains(message), "{failure:?}");
+        }
+    }
+}

@@ -56,3 +56,70 @@ pub(crate) unsafe fn read_optional<T: Options>(pointer: *const T) -> Result<Opti
     // SAFETY: the caller's promise.
     unsafe { read(pointer) }.map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Old {
+        size: usize,
+        depth: u32,
+        flags: u32,
+    }
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct New {
+        size: usize,
+        depth: u32,
+        flags: u32,
+        time: u64,
+    }
+
+    // SAFETY: numbers.
+    unsafe impl Options for New {
+        const NAME: &'static str = "options";
+        const FIRST_SIZE: usize = size_of::<Old>();
+    }
+
+    // SAFETY: numbers.
+    unsafe impl Options for Old {
+        const NAME: &'static str = "options";
+        const FIRST_SIZE: usize = size_of::<Old>();
+    }
+
+    fn status<T>(result: Result<T, Failure>) -> iscsicore_status {
+        result.map_or_else(|failure| failure.status, |_| iscsicore_status::Ok)
+    }
+
+    #[test]
+    fn what_an_older_program_does_not_have_is_zero() {
+        let old = Old { size: size_of::<Old>(), depth: 7, flags: 1 };
+        // SAFETY: it has the size that it says.
+        let read = unsafe { read((&raw const old).cast::<New>()) }.unwrap();
+        assert_eq!((read.depth, read.flags, read.time), (7, 1, 0));
+    }
+
+    #[test]
+    fn what_a_newer_program_wants_and_cannot_have_is_refused() {
+        let mut new = New { size: size_of::<New>(), depth: 7, flags: 1, time: 0 };
+        // SAFETY: it has the size that it says.
+        assert_eq!(status(unsafe { read((&raw const new).cast::<Old>()) }), iscsicore_status::Ok);
+        new.time = 1;
+        // SAFETY: as above.
+        assert_eq!(status(unsafe { read((&raw const new).cast::<Old>()) }), iscsicore_status::InvalidSize);
+    }
+
+    #[test]
+    fn a_size_that_was_forgotten_is_noticed() {
+        let old = Old { size: 0, depth: 7, flags: 1 };
+        // SAFETY: the size is there.
+        assert_eq!(status(unsafe { read(&raw const old) }), iscsicore_status::InvalidSize);
+        // SAFETY: NULL is taken.
+        assert_eq!(status(unsafe { read::<Old>(core::ptr::null()) }), iscsicore_status::NullPointer);
+        // SAFETY: NULL is taken.
+        assert_eq!(status(unsafe { read_optional::<Old>(core::ptr::null()) }), iscsicore_status::Ok);
+    }
+}

@@ -201,3 +201,82 @@ pub(crate) fn small(
         Err(Failure::invalid(format!("{what} is {value}; it can be {} to {}", range.start(), range.end())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn count(context: *mut c_void) {
+        // SAFETY: the tests lend a counter.
+        unsafe { *context.cast::<u32>() += 1 };
+    }
+
+    fn payload(slices: &[iscsicore_iovec], lend_to: Option<&mut u32>) -> iscsicore_payload {
+        iscsicore_payload {
+            slices: slices.as_ptr(),
+            count: slices.len(),
+            release: lend_to.is_some().then_some(count as _),
+            context: lend_to.map_or(core::ptr::null_mut(), |counter| (&raw mut *counter).cast()),
+        }
+    }
+
+    #[test]
+    fn lent_memory_is_used_where_it_is_and_given_back_once() {
+        let (a, b, mut released) = ([1u8; 5], [2u8; 3], 0u32);
+        let slices = [piece(&a), piece(&[]), piece(&b)];
+        let lent = payload(&slices, Some(&mut released));
+        // SAFETY: `a` and `b` live.
+        let data = unsafe { read(&raw const lent) }.unwrap().keep();
+        assert_eq!(data.chunks().map(|chunk| chunk.as_ptr()).collect::<Vec<_>>(), [a.as_ptr(), b.as_ptr()]);
+        let part = data.slice(4, 2);
+        drop(data);
+        assert_eq!(released, 0, "a part of it is in use");
+        drop(part);
+        assert_eq!(released, 1);
+    }
+
+    #[test]
+    fn what_a_failed_call_took_was_not_lent() {
+        let (a, mut released) = ([1u8; 5], 0u32);
+        let slices = [piece(&a)];
+        let lent = payload(&slices, Some(&mut released));
+        // SAFETY: `a` lives.
+        let taken = unsafe { read(&raw const lent) }.unwrap();
+        let data = taken.data();
+        drop(taken);
+        drop(data);
+        assert_eq!(released, 0);
+    }
+
+    #[test]
+    fn empty_payload_that_is_lent_is_given_back_at_once() {
+        let mut released = 0;
+        let lent = payload(&[], Some(&mut released));
+        // SAFETY: nothing is read.
+        assert!(unsafe { read(&raw const lent) }.unwrap().keep().is_empty());
+        assert_eq!(released, 1);
+    }
+
+    #[test]
+    fn without_release_it_is_copied() {
+        let mut a = [1u8; 5];
+        let slices = [piece(&a), piece(&a[..2])];
+        // SAFETY: `a` lives.
+        let data = unsafe { read(&payload(&slices, None)) }.unwrap().keep();
+        a[0] = 9;
+        assert_eq!(&data.to_bytes()[..], [1; 7]);
+    }
+
+    #[test]
+    fn impossible_slices_are_refused() {
+        let null = iscsicore_iovec { iov_base: core::ptr::null_mut(), iov_len: 1 };
+        // SAFETY: what is wrong is seen before anything is read.
+        let refused = unsafe { read(&payload(&[null], None)) }.map(drop).unwrap_err();
+        assert_eq!(refused.status, crate::status::iscsicore_status::NullPointer);
+        let byte = 0u8;
+        let endless = iscsicore_iovec { iov_base: (&raw const byte).cast_mut().cast(), iov_len: usize::MAX };
+        // SAFETY: as above.
+        let refused = unsafe { read(&payload(&[endless, endless], None)) }.map(drop).unwrap_err();
+        assert_eq!(refused.status, crate::status::iscsicore_status::InvalidArgument);
+    }
+}
