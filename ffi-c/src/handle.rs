@@ -15,7 +15,7 @@ const BROKEN: u8 = 2;
 ///
 /// A handle may go from thread to thread, and be used by one call at a time. A second call, from another thread or from a
 /// callback, is a mistake of the program: it is told so, at the price of one exchange of a byte for each call.
-pub struct Handle<T> {
+pub(crate) struct Handle<T> {
     state: AtomicU8,
     value: UnsafeCell<ManuallyDrop<T>>,
 }
@@ -111,12 +111,30 @@ pub(crate) unsafe fn lock<'a, H: Opaque + 'a>(pointer: *const H) -> Result<Locke
 /// As for [`lock`], and `pointer` is not used again unless this fails.
 pub(crate) unsafe fn free<H: Opaque>(pointer: *mut H) -> Result<(), Failure> {
     // SAFETY: the caller's promise.
+    unsafe { free_if(pointer, |_| Ok(())) }
+}
+
+/// [`free`], unless `check` has something against it.
+///
+/// # Safety
+/// As for [`free`].
+pub(crate) unsafe fn free_if<H: Opaque>(
+    pointer: *mut H,
+    check: impl FnOnce(&H::State) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    // SAFETY: the caller's promise.
     let Some(owner) = (unsafe { pointer.as_ref() }) else { return Ok(()) };
     let handle = owner.handle();
-    if handle.state.swap(LOCKED, Ordering::Acquire) == LOCKED {
+    let before = handle.state.swap(LOCKED, Ordering::Acquire);
+    if before == LOCKED {
         return Err(busy::<H>());
     }
-    // SAFETY: LOCKED keeps every other call out, for ever.
+    // SAFETY: LOCKED keeps every other call out.
+    if let Err(failure) = check(unsafe { &*handle.value.get() }) {
+        handle.state.store(before, Ordering::Release);
+        return Err(failure);
+    }
+    // SAFETY: as above, now for ever.
     unsafe { ManuallyDrop::drop(&mut *handle.value.get()) };
     // SAFETY: `boxed` made it, and nobody uses it any more.
     drop(unsafe { Box::from_raw(pointer) });

@@ -15,12 +15,20 @@
 #![allow(non_camel_case_types, reason = "the names are those that C programs use")]
 #![allow(clippy::missing_safety_doc, reason = "the rules for all functions stand at the head of the header")]
 
+pub mod address;
 pub mod allocator;
+pub mod codes;
+pub mod command;
+pub mod host;
 pub mod limits;
 pub mod link;
+pub mod nexus;
 pub mod op;
 pub mod payload;
+pub mod scsi;
+pub mod simple;
 pub mod status;
+pub mod unit_options;
 
 mod boundary;
 mod handle;

@@ -2,6 +2,7 @@
 
 use core::ffi::c_int;
 
+use iscsicore::DataList;
 use iscsicore::disk::{Allocation, IoError, Op, Outcome};
 
 use crate::payload::{Shown, iscsicore_iovec};
@@ -93,55 +94,70 @@ pub struct iscsicore_extent {
     pub mapped: c_int,
 }
 
-/// An operation as C is shown it, and what keeps its memory alive. It must not move while C has it: keep it in a box.
+/// An operation as C is shown it, and what its pointers name: that stays where it is when this is moved.
 #[derive(Debug)]
 pub(crate) struct ShownOp {
     pub(crate) op: iscsicore_op,
-    _data: Shown,
-    _ranges: Vec<iscsicore_range>,
+    data: Shown,
+    ranges: Vec<iscsicore_range>,
 }
 
 // SAFETY: the pointers are into the other fields.
 unsafe impl Send for ShownOp {}
 
+const NOTHING: iscsicore_op = iscsicore_op {
+    kind: iscsicore_op_kind::Flush,
+    fua: false,
+    may_unmap: false,
+    most: 0,
+    offset: 0,
+    len: 0,
+    data: core::ptr::null(),
+    data_count: 0,
+    ranges: core::ptr::null(),
+    range_count: 0,
+};
+
 impl ShownOp {
     pub(crate) fn new(op: Op) -> Self {
+        let mut shown = ShownOp { op: NOTHING, data: Shown::default(), ranges: Vec::new() };
+        shown.replace(op);
+        shown
+    }
+
+    /// Shows another operation, in the memory that there is.
+    pub(crate) fn replace(&mut self, op: Op) {
         use iscsicore_op_kind as K;
-        let (mut shown_data, mut shown_ranges) = (Shown::default(), Vec::new());
-        let mut op_ = iscsicore_op {
-            kind: K::Flush,
-            fua: false,
-            may_unmap: false,
-            most: 0,
-            offset: 0,
-            len: 0,
-            data: core::ptr::null(),
-            data_count: 0,
-            ranges: core::ptr::null(),
-            range_count: 0,
-        };
+        self.clear();
+        let shown = &mut self.op;
         match op {
-            Op::Read { offset, len } => (op_.kind, op_.offset, op_.len) = (K::Read, offset, len.into()),
+            Op::Read { offset, len } => (shown.kind, shown.offset, shown.len) = (K::Read, offset, len.into()),
             Op::Write { offset, data, fua } => {
-                (op_.kind, op_.offset, op_.len, op_.fua) = (K::Write, offset, data.len() as u64, fua);
-                shown_data = Shown::new(data);
-                (op_.data, op_.data_count) = (shown_data.as_ptr(), shown_data.count());
+                (shown.kind, shown.offset, shown.len, shown.fua) = (K::Write, offset, data.len() as u64, fua);
+                self.data.replace(data);
+                (shown.data, shown.data_count) = (self.data.as_ptr(), self.data.count());
             }
             Op::Flush => {}
             Op::Unmap { ranges } => {
-                op_.kind = K::Unmap;
-                shown_ranges =
-                    ranges.into_iter().map(|(offset, len)| iscsicore_range { offset, len }).collect();
-                (op_.ranges, op_.range_count) = (shown_ranges.as_ptr(), shown_ranges.len());
+                shown.kind = K::Unmap;
+                self.ranges.extend(ranges.into_iter().map(|(offset, len)| iscsicore_range { offset, len }));
+                (shown.ranges, shown.range_count) = (self.ranges.as_ptr(), self.ranges.len());
             }
             Op::WriteZeroes { offset, len, may_unmap } => {
-                (op_.kind, op_.offset, op_.len, op_.may_unmap) = (K::WriteZeroes, offset, len, may_unmap);
+                (shown.kind, shown.offset, shown.len, shown.may_unmap) =
+                    (K::WriteZeroes, offset, len, may_unmap);
             }
             Op::Extents { offset, len, most } => {
-                (op_.kind, op_.offset, op_.len, op_.most) = (K::Extents, offset, len, most);
+                (shown.kind, shown.offset, shown.len, shown.most) = (K::Extents, offset, len, most);
             }
         }
-        ShownOp { op: op_, _data: shown_data, _ranges: shown_ranges }
+    }
+
+    /// Gives up what was shown.
+    pub(crate) fn clear(&mut self) {
+        self.op = NOTHING;
+        self.data.replace(DataList::new());
+        self.ranges.clear();
     }
 }
 

@@ -5,7 +5,7 @@ use crate::disk::{NexusId, ResetCause};
 use crate::node::{Seat, SessionId, UnitId};
 use crate::serve::Units;
 use crate::target::{AbortId, AbortScope, TaskManagement};
-use crate::wire::{TaskManagementFunction as Function, TaskManagementResult as Answer};
+use crate::wire::{Lun, TaskManagementFunction as Function, TaskManagementResult as Answer};
 
 use super::{Host, Session};
 
@@ -27,9 +27,34 @@ impl Session {
     }
 }
 
+/// Aborts what the session that asks has under way by other LUNs of the same unit: the task set is the unit's.
+///
+/// The tasks of the LUN that the request names are the session's own business.
+fn own_tasks(
+    session: &mut Session,
+    now: Instant,
+    TaskManagement { request, function, lun }: TaskManagement,
+    units: &[UnitId],
+) -> impl Iterator<Item = AbortId> {
+    let luns = session.service.luns().iter();
+    let concerned = |unit, other: Lun| units.contains(&unit) && other.number() != lun.number();
+    let others: Vec<Lun> =
+        luns.filter(|(lun, mapped)| concerned(mapped.unit, *lun)).map(|(lun, _)| lun).collect();
+    // A function that concerns the whole target has them all aborted.
+    let others = if concerns_target(function) { Vec::new() } else { others };
+    others.into_iter().map(move |lun| {
+        let scope = match function {
+            // Commands behind it that came in with it are not concerned.
+            Function::AbortTaskSet | Function::ClearTaskSet => AbortScope::Before { request, lun },
+            _ => AbortScope::LogicalUnit(lun),
+        };
+        session.target.abort_tasks(now, scope)
+    })
+}
+
 impl Host {
-    /// Begins a function: the tasks of the session that asks are being aborted by the session itself, those of the
-    /// others are aborted here. Returns the sessions that have events.
+    /// Begins a function: the tasks of the LUN that it names are being aborted by the session itself, all others of the
+    /// unit are aborted here. Returns the sessions that have events.
     pub(super) fn begin_reset(
         &mut self,
         now: Instant,
@@ -47,7 +72,8 @@ impl Host {
                 return Vec::new();
             }
         };
-        let mut reset = Reset { session: id, request, units, nexuses: Vec::new(), others: Vec::new() };
+        let others = own_tasks(session, now, request, &units).map(|abort| (id, abort)).collect();
+        let mut reset = Reset { session: id, request, units, nexuses: Vec::new(), others };
         if request.function != Function::AbortTaskSet {
             for (other, session) in self.live.iter_mut().filter(|(other, _)| **other != id) {
                 if !session.sees(&reset.units) {
@@ -61,7 +87,9 @@ impl Host {
                 }
             }
         }
-        let mut disturbed: Vec<_> = reset.others.iter().map(|(other, _)| *other).collect();
+        let aborting = reset.others.iter().map(|(other, _)| *other);
+        // Whoever asks is being settled already.
+        let mut disturbed: Vec<_> = aborting.filter(|other| *other != id).collect();
         self.resets.push(reset);
         disturbed.extend(self.no_longer_wait(|_| false));
         disturbed

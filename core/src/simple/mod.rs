@@ -354,8 +354,9 @@ impl Host {
 
     /// Acts on the events of a session, and of those that it disturbs.
     fn settle(&mut self, now: Instant, id: SessionId) {
-        let (first, mut disturbed) = (id, vec![id]);
-        while let Some(id) = disturbed.pop() {
+        let (first, mut disturbed) = (id, Vec::new());
+        let mut next = Some(id);
+        while let Some(id) = next {
             if let Some(link) = self.live.get(&id).filter(|_| id != first).map(|session| session.link) {
                 self.wake(link);
             }
@@ -390,6 +391,7 @@ impl Host {
                     Handled::Other(_) => {}
                 }
             }
+            next = disturbed.pop();
         }
     }
 }

@@ -16,9 +16,16 @@ const TARGET: &str = "iqn.2001-04.com.example:disk";
 const NOW: Instant = Instant::from_nanos(1_000_000_000);
 
 fn host() -> Host {
+    host_with_luns(&[0])
+}
+
+/// One unit behind these LUNs.
+fn host_with_luns(luns: &[u16]) -> Host {
     let mut target = TargetConfig::new(IscsiName::parse(TARGET).unwrap());
     target.groups.push(PortalGroup::new(1, [HERE.parse().unwrap()]));
-    target.luns.insert(0, UnitId(0), UnitAccess::ReadWrite).unwrap();
+    for lun in luns {
+        target.luns.insert(*lun, UnitId(0), UnitAccess::ReadWrite).unwrap();
+    }
     let mut config = NodeConfig::default();
     config.targets.push(target);
     let unit = LogicalUnit::new(UnitConfig::new("serial-1", BlockSize::B512, 2048));
@@ -98,6 +105,10 @@ impl Peer {
 
     /// Sends a command without data, or that reads `len` bytes.
     fn command(&mut self, host: &mut Host, itt: u32, cdb: &[u8], len: u32) {
+        self.command_to(host, Lun(0), itt, cdb, len);
+    }
+
+    fn command_to(&mut self, host: &mut Host, lun: Lun, itt: u32, cdb: &[u8], len: u32) {
         let mut whole = [0; 16];
         whole[..cdb.len()].copy_from_slice(cdb);
         let command = ScsiCommand {
@@ -107,7 +118,7 @@ impl Peer {
             write: false,
             attribute: TaskAttribute::Simple,
             priority: 0,
-            lun: Lun(0),
+            lun,
             itt: Itt(itt),
             expected_len: len,
             cmd_sn: CmdSn(self.cmd_sn),
@@ -294,6 +305,25 @@ fn a_reset_of_the_unit_reaches_the_other_sessions() {
         assert_eq!(peer.test_unit_ready(&mut host), (6, 0x29, 3));
     }
     assert!(host.resets.is_empty());
+}
+
+// Goal: the task set is the unit's, whichever LUN a task came by: a function does not end before it. Method: one unit behind
+// two LUNs, a read by the one and functions by the other.
+#[test]
+fn a_function_waits_for_tasks_by_other_luns_of_its_unit() {
+    for function in [TaskManagementFunction::LogicalUnitReset, TaskManagementFunction::AbortTaskSet] {
+        let mut host = host_with_luns(&[0, 5]);
+        let mut peer = Peer::log_in(&mut host, 1);
+        peer.settle_attentions(&mut host);
+        peer.command_to(&mut host, Lun(5 << 48), 1, &READ, 512);
+        let job = host.poll_job().expect("a read");
+        peer.manage(&mut host, function, Lun(0));
+        assert_eq!(peer.management_result(&mut host), None, "{function:?}: the read has not ended");
+        host.finish(NOW, job.receipt, block());
+        let pdus = peer.hear(&mut host);
+        let opcodes: Vec<_> = pdus.iter().map(|pdu| pdu.bhs.opcode()).collect();
+        assert_eq!(opcodes, [Opcode::TaskManagementResponse], "{function:?}");
+    }
 }
 
 // Goal: data that the command itself cuts off is no residual; what the initiator expected beyond it is. Method: REPORT LUNS
