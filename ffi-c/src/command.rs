@@ -6,6 +6,9 @@ mod modes;
 mod provisioning;
 mod reservation;
 
+#[cfg(test)]
+mod tests;
+
 use core::ffi::{c_int, c_void};
 use core::ptr::NonNull;
 use core::time::Duration;

@@ -227,12 +227,10 @@ mod tests {
 
     #[test]
     fn null_is_no_handle() {
+        let none = core::ptr::null_mut::<Thing>();
         // SAFETY: NULL is taken.
-        assert_eq!(
-            guard(|| unsafe { lock::<Thing>(core::ptr::null()) }.map(drop)),
-            iscsicore_status::NullPointer
-        );
+        assert_eq!(guard(|| unsafe { lock(none) }.map(drop)), iscsicore_status::NullPointer);
         // SAFETY: NULL is taken.
-        assert_eq!(guard(|| unsafe { free::<Thing>(core::ptr::null_mut()) }), iscsicore_status::Ok);
+        assert_eq!(guard(|| unsafe { free(none) }), iscsicore_status::Ok);
     }
 }

@@ -22,12 +22,15 @@ pub mod command;
 pub mod host;
 pub mod limits;
 pub mod link;
+pub mod lun;
 pub mod nexus;
 pub mod op;
 pub mod payload;
 pub mod scsi;
 pub mod simple;
 pub mod status;
+pub mod target;
+pub mod unit;
 pub mod unit_options;
 
 mod boundary;

@@ -7,7 +7,7 @@ use iscsicore::link::{BufferPool, Receiver, Transmitter, Want};
 
 use crate::boundary::guard;
 use crate::handle::{Handle, Opaque, free, lock, opaque};
-use crate::limits::{iscsicore_limits, limits};
+use crate::limits::{iscsicore_limits, limits as read_limits};
 use crate::payload::{self, iscsicore_iovec, iscsicore_payload, piece};
 use crate::pointer::{out, out_handle, room};
 use crate::status::{Failure, iscsicore_status};
@@ -36,12 +36,12 @@ opaque!(iscsicore_buffer_pool, BufferPool);
 /// Ownership: the caller's, until iscsicore_receiver_free.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_receiver_new(
-    limits_: *const iscsicore_limits,
+    limits: *const iscsicore_limits,
     receiver: *mut *mut iscsicore_receiver,
 ) -> iscsicore_status {
     guard(|| {
         // SAFETY: the rules at the head of the header.
-        let (place, limits) = unsafe { (out_handle(receiver)?, limits(limits_)?) };
+        let (place, limits) = unsafe { (out_handle(receiver)?, read_limits(limits)?) };
         place.set(iscsicore_receiver::boxed(Receiver::new(&limits)));
         Ok(())
     })

@@ -2,11 +2,13 @@
 
 mod buffers;
 mod event;
-pub(crate) mod options;
+mod options;
 mod outcome;
 mod requests;
 mod show;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use core::ffi::{c_char, c_int};
 
@@ -26,6 +28,7 @@ pub use outcome::{iscsicore_cause, iscsicore_completed_event, iscsicore_flush_co
 pub use requests::*;
 
 pub(crate) use buffers::Buffer;
+pub(crate) use options::read as read_initiator_options;
 pub(crate) use state::NexusState;
 
 /// The initiator's half of everything between a program and one target: it asks for connections, logs in on them, follows
@@ -70,7 +73,7 @@ pub unsafe extern "C" fn iscsicore_nexus_new(
         // SAFETY: the rules at the head of the header.
         let (place, seed) = unsafe { (out_handle(nexus)?, seed(seed_)?) };
         // SAFETY: as above.
-        let (config, seed) = unsafe { options::read(options, seed) }?;
+        let (config, seed) = unsafe { read_initiator_options(options, seed) }?;
         place.set(iscsicore_nexus::boxed(NexusState::new(config, seed, Instant::from_nanos(now))));
         Ok(())
     })

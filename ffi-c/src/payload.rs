@@ -1,6 +1,6 @@
 //! Payload: memory of the caller's that is lent, and memory of the library's that is shown.
 
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
@@ -189,6 +189,19 @@ pub(crate) fn piece(bytes: &[u8]) -> iscsicore_iovec {
     iscsicore_iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
+/// A number of C that counts something small.
+pub(crate) fn small(
+    value: c_int,
+    what: &'static str,
+    range: core::ops::RangeInclusive<c_int>,
+) -> Result<c_int, Failure> {
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(Failure::invalid(format!("{what} is {value}; it can be {} to {}", range.start(), range.end())))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,7 +264,7 @@ mod tests {
         // SAFETY: `a` lives.
         let data = unsafe { read(&payload(&slices, None)) }.unwrap().keep();
         a[0] = 9;
-        assert_eq!(&data.to_bytes()[..], [1; 7]);
+        assert_eq!(&data.to_bytes()[..], [1; 7], "whatever became of {a:?}");
     }
 
     #[test]

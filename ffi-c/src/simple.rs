@@ -13,8 +13,8 @@ use crate::host::job::iscsicore_job;
 use crate::host::{self, HostState, iscsicore_host};
 use crate::limits::ISCSICORE_NEVER;
 use crate::nexus::{
-    self, NexusState, iscsicore_initiator_options, iscsicore_nexus, iscsicore_nexus_event,
-    iscsicore_nexus_event_kind,
+    NexusState, iscsicore_initiator_options, iscsicore_nexus, iscsicore_nexus_event,
+    iscsicore_nexus_event_kind, read_initiator_options,
 };
 use crate::payload::iscsicore_iovec;
 use crate::pointer::{out, out_handle, room, seed, slice};
@@ -342,7 +342,7 @@ pub unsafe extern "C" fn iscsicore_simple_initiator(
         // SAFETY: the rules at the head of the header.
         let (place, seed) = unsafe { (out_handle(simple)?, seed(seed_)?) };
         // SAFETY: as above.
-        let (mut config, seed) = unsafe { nexus::options::read(options, seed) }?;
+        let (mut config, seed) = unsafe { read_initiator_options(options, seed) }?;
         config.reconnect.enabled = false;
         let rx = Receiver::new(&config.limits);
         let mut nexus = NexusState::new(config, seed, Instant::from_nanos(now));

@@ -153,6 +153,11 @@ impl Target {
         self.tasks.len()
     }
 
+    /// Whether the session is over but for its last tasks and words: it takes no connection any more.
+    pub fn is_over(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// The connections that are up.
     pub fn connections(&self) -> impl Iterator<Item = ConnId> {
         self.conns.iter().filter(|c| !c.closing).map(|c| c.id)

@@ -114,12 +114,6 @@ pub(crate) fn residual(residual: Residual) -> i64 {
     }
 }
 
-impl Default for iscsicore_flush_coverage {
-    fn default() -> Self {
-        Self::All
-    }
-}
-
 impl From<FlushCoverage> for iscsicore_flush_coverage {
     fn from(coverage: FlushCoverage) -> Self {
         match coverage {

@@ -13,7 +13,9 @@ use iscsicore::session::TargetRecord;
 use iscsicore::wire::AsyncMessage;
 
 use super::event::*;
-use super::outcome::{cause, iscsicore_cause, iscsicore_completed_event, iscsicore_outcome, residual};
+use super::outcome::{
+    cause, iscsicore_cause, iscsicore_completed_event, iscsicore_flush_coverage, iscsicore_outcome, residual,
+};
 use crate::codes::{iscsicore_target_address, iscsicore_target_record};
 use crate::limits::ISCSICORE_NEVER;
 use crate::payload::Shown;
@@ -164,7 +166,7 @@ impl ShownEvent {
             detail: 0,
             status: 0,
             status_qualifier: 0,
-            coverage: Default::default(),
+            coverage: iscsicore_flush_coverage::All,
             received: 0,
             sense: ptr::null(),
             sense_len: 0,
