@@ -236,6 +236,8 @@ impl SimpleState {
             K::Nexus
         } else if !self.close_told && self.is_closing()? {
             self.close_told = true;
+            // Nothing is left that the transport would be needed for.
+            self.lost()?;
             K::Close
         } else {
             return Ok(core::ptr::null());

@@ -6,6 +6,8 @@ mod platform;
 #[path = "../../runtime/suite/support/mod.rs"]
 mod support;
 
+#[path = "../../runtime/suite/crowds.rs"]
+mod crowds;
 #[path = "../../runtime/suite/hostile_load.rs"]
 mod hostile_load;
 #[path = "../../runtime/suite/hostile_login.rs"]

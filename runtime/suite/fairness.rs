@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::initiator::{Session, read16};
 use crate::support::serving::Serving;
+use crate::support::stops::Stops;
 use iscsicore::wire::{CmdSn, Itt};
 
 /// How long each kind of load lasts.
@@ -28,6 +29,7 @@ fn latencies(serving: &Serving, load: impl Fn(Session, &AtomicBool) + Sync) -> V
     let mut times = Vec::new();
     std::thread::scope(|scope| {
         let (stop, load) = (&stop, &load);
+        let _stops = Stops(stop);
         scope.spawn(move || load(busy, stop));
         std::thread::sleep(Duration::from_millis(100));
         let began = Instant::now();
@@ -37,7 +39,6 @@ fn latencies(serving: &Serving, load: impl Fn(Session, &AtomicBool) + Sync) -> V
             times.push(asked.elapsed());
             std::thread::sleep(Duration::from_millis(2));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     times.sort();
     times

@@ -11,6 +11,7 @@ use iscsicore::wire::{Bhs, Itt, Opcode, TaskManagementFunction as Function};
 
 use crate::support::initiator::{Login, Session};
 use crate::support::serving::{Bystander, Serving, TARGET};
+use crate::support::stops::Stops;
 
 /// A peer that asks for much and reads nothing: what waits for it is bounded (the memory is measured in
 /// `server_memory`), and it is no obstacle to others, to its own reinstatement, or to a stop of the server.
@@ -117,6 +118,7 @@ fn a_busy_session_does_not_starve_the_others() {
     let mut bystander = Bystander::new(&serving);
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let stops = Stops(&stop);
         for n in 0..3 {
             let (stop, serving) = (&stop, &serving);
             scope.spawn(move || {
@@ -131,7 +133,7 @@ fn a_busy_session_does_not_starve_the_others() {
         for _ in 0..50 {
             bystander.is_served_here();
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        drop(stops);
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     });
     bystander.is_served(&serving);
@@ -204,6 +206,7 @@ fn a_fast_well_behaved_session_sees_its_data_under_attack() {
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let stop = &stop;
+        let _stops = Stops(stop);
         scope.spawn(move || {
             let mut n = 0u32;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -218,6 +221,5 @@ fn a_fast_well_behaved_session_sees_its_data_under_attack() {
             session.write(0, round * 16, &data);
             assert_eq!(session.read(0, round * 16, 16), data);
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }

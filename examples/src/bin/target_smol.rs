@@ -49,6 +49,8 @@ async fn listen(executor: &Rc<LocalExecutor<'static>>) -> Result<(), Box<dyn Err
                     }
                 };
                 executor.spawn(serve).detach();
+                // While more keep coming, accepting them never waits: what has come gets its turn between.
+                smol::future::yield_now().await;
             }
             Err(error) => {
                 // Out of file descriptors, say: to try again at once would not help.

@@ -1,7 +1,9 @@
 //! Accepting connections.
 
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::hub::{Alive, Hub};
@@ -11,6 +13,13 @@ use crate::{Listener, Runtime, seed};
 
 /// Pause after an accept that failed for want of file descriptors or memory: trying at once would only burn the CPU.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are accepted before all else gets its turn.
+///
+/// While more keep coming, accepting them never has to wait, and on a runtime that does not interrupt its tasks nothing else
+/// would happen. And those that have come must be looked at before the next do: a peer that has gone again counts as logging
+/// in until its end is read, and a crowd of such takes the place of a login that is meant.
+const BATCH: usize = 16;
 
 /// Binds `count` sockets to one address, one a shard; the kernel spreads connections over them. Port 0 lets the system
 /// choose; all get the same port.
@@ -71,7 +80,10 @@ pub(super) async fn run<R: Runtime>(hub: Arc<Hub<R>>, socket: TcpListener, alive
         Err(error) => return tracing::error!(%error, "a shard cannot listen"),
     };
     unless(hub.stopped(), async {
-        loop {
+        for count in (1..=BATCH).cycle() {
+            if count == BATCH {
+                turn().await;
+            }
             match listener.accept().await {
                 Ok(stream) => match seed() {
                     Ok(seed) => {
@@ -92,4 +104,17 @@ pub(super) async fn run<R: Runtime>(hub: Arc<Hub<R>>, socket: TcpListener, alive
     })
     .await
     .unwrap_or(())
+}
+
+/// Lets whatever is ready have the thread, and the runtime look for what has happened.
+async fn turn() {
+    let mut had = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }

@@ -6,3 +6,4 @@ pub(crate) mod pipelined;
 pub(crate) mod process;
 pub(crate) mod seeded;
 pub(crate) mod serving;
+pub(crate) mod stops;
