@@ -68,9 +68,9 @@ class Case(unittest.TestCase):
         self.assertEqual(one.stat().st_size, other.stat().st_size)
         self.assertEqual(subprocess.run(["cmp", one, other], capture_output=True).stdout, b"")
 
-    def only_iscsicored(self, reason):
-        if KIND is not peers.Iscsicored:
-            self.skipTest(f"tgt: {reason}")
+    def only_ours(self, reason):
+        if not KIND.ours:
+            self.skipTest(f"{KIND.kind}: {reason}")
 
     def new_target(self, *disks, **how):
         """A target that the test itself starts and stops, as a context manager."""

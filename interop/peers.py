@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts and stops the iSCSI targets that the interop scripts talk to: our iscsicored, or Debian's tgt.
+"""Starts and stops the iSCSI targets that the interop scripts talk to: our iscsicored, our example in C, or Debian's tgt.
 
 A target listens on 127.0.0.1 on a port that the system chose, keeps its disks and logs in a directory of its own,
 and is ended by the id of the process that was started. Run as a program it starts one target and waits:
@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import socket
@@ -54,6 +55,7 @@ class Target:
     """A running target. Use as a context manager; leaving it checks that the process lived until then."""
 
     kind = "?"
+    ours = False  # whether the protocol in it is ours: then every check holds
     first_lun = 0
     binary = ""
 
@@ -282,6 +284,7 @@ class Iscsicored(Target):
     """Our server: plain disks by command line arguments, everything else by a generated configuration file."""
 
     kind = "iscsicored"
+    ours = True
     binary = "iscsicored"
     path = None
     always = ()  # arguments of every start
@@ -337,6 +340,43 @@ class Iscsicored(Target):
         return "\n".join(lines) + "\n"
 
 
+class CTarget(Target):
+    """The example in C, examples/c/target_epoll: everything by command line arguments, secrets in files."""
+
+    kind = "c"
+    ours = True
+    binary = "target_epoll"
+    path = None
+
+    def command(self):
+        program = [*c_wrapper(), self.path or c_example("target_epoll"), "--listen", self.portal()]
+        for option, account in (("--account", "user"), ("--mutual", "mutual_user")):
+            if self.chap and getattr(self.chap, account):
+                program += [option, f"{getattr(self.chap, account)}:{self.directory / account}"]
+        for algorithm in self.chap.algorithms if self.chap else ():
+            program += ["--chap-algorithm", algorithm]
+        for key, value in self.keys.items():
+            program += ["--offer", f"{key}={value}"]
+        program += ["--target", TARGET_NAME]
+        for disk in self.disks:
+            if disk.direct:
+                raise TargetFailed("the example in C has no O_DIRECT")
+            program += ["--read-only"] * disk.read_only + ["--block-size", str(disk.block_size)]
+            program += ["--disk", f"{disk.path or 'memory'}:{disk.size}"]
+        for index in range(self.others):
+            program += ["--target", self.other_name(index), "--disk", "memory:65536"]
+        return [*program, *self.arguments]
+
+    def write_configuration(self):
+        for disk in self.disks:
+            if disk.path:
+                make_file(disk.path, disk.size)
+        secrets = {"user": self.chap.secret, "mutual_user": self.chap.mutual_secret} if self.chap else {}
+        for name, secret in secrets.items():
+            if secret:
+                (self.directory / name).write_text(secret + "\n")
+
+
 def toml_value(value):
     """A value of a key or a list of words as TOML has it."""
     if isinstance(value, (tuple, list)):
@@ -345,26 +385,28 @@ def toml_value(value):
     return words.get(value, str(value))
 
 
-KINDS = {"iscsicored": Iscsicored, "tgt": Tgt}
+KINDS = {"iscsicored": Iscsicored, "c": CTarget, "tgt": Tgt}
 
 
 def add_arguments(parser, default="iscsicored"):
     """Adds --target and --binary, understood by `chosen`."""
     parser.add_argument("--target", choices=sorted(KINDS), default=default, help=f"which target to start (default {default})")
-    parser.add_argument("--binary", help="path of iscsicored (default: $ISCSICORED, or target/release/iscsicored)")
+    parser.add_argument("--binary", help="path of our target (default: $ISCSICORED, or target/release/iscsicored; $ISCSICORE_C_EXAMPLES/target_epoll, or examples/c/target_epoll)")
     parser.add_argument("--runtime", choices=("glommio", "tokio", "auto"), help="what iscsicored runs on (default: what it takes by itself)")
 
 
 def chosen(options):
     """The class of the target that the arguments name; ends the program with a clear message when it is not there."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that targets are stopped when this program is
+    kind = KINDS[options.target]
     if options.binary:
-        Iscsicored.path = options.binary
+        (CTarget if kind is CTarget else Iscsicored).path = options.binary
     if getattr(options, "runtime", None):
         Iscsicored.always = ("--runtime", options.runtime)
-    kind = KINDS[options.target]
     if kind is Iscsicored and not os.access(Iscsicored.path or default_binary(), os.X_OK):
         sys.exit(f"{Iscsicored.path or default_binary()} is missing: cargo build --release -p iscsicored")
+    if kind is CTarget and not os.access(CTarget.path or c_example("target_epoll"), os.X_OK):
+        sys.exit(f"{CTarget.path or c_example('target_epoll')} is missing: make -C examples/c (see examples/c/README.md)")
     if kind is Tgt:
         find("tgtd")
     return kind
@@ -374,6 +416,16 @@ def default_binary():
     """Where cargo puts the release build of iscsicored."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     return os.environ.get("ISCSICORED") or str(ROOT / target / "release" / "iscsicored")
+
+
+def c_example(program):
+    """Where an example in C is: where its Makefile puts it, or where ISCSICORE_C_EXAMPLES says."""
+    return str(pathlib.Path(os.environ.get("ISCSICORE_C_EXAMPLES", ROOT / "examples" / "c")) / program)
+
+
+def c_wrapper():
+    """The program that runs examples in C, such as valgrind, from ISCSICORE_C_WRAPPER."""
+    return shlex.split(os.environ.get("ISCSICORE_C_WRAPPER", ""))
 
 
 def find(program):

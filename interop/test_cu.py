@@ -2,6 +2,7 @@
 """Runs libiscsi's iscsi-test-cu test by test and compares each outcome with a committed expectation.
 
     interop/test_cu.py --required                        the suites that this project promises, against iscsicored
+    interop/test_cu.py --required --target c             the same, against the target in C
     interop/test_cu.py --target tgt --suites Read10,Unmap
     interop/test_cu.py --url iscsi://host/iqn.x/0        against a target that already runs (it loses its data!)
 
@@ -227,7 +228,7 @@ def main():
     parser.add_argument("--limit", type=float, default=60, help="seconds per test (default 60)")
     parser.add_argument("--size", type=peers.parse_size, default=128 << 20, help="bytes of each disk (default 128M)")
     parser.add_argument("--block-size", type=int, default=512, help="bytes of a logical block (default 512)")
-    parser.add_argument("--expected", type=pathlib.Path, help="expectations (default test-cu-expected.tsv, for iscsicored only)")
+    parser.add_argument("--expected", type=pathlib.Path, help="expectations (default test-cu-expected.tsv, for iscsicored and the example in C)")
     parser.add_argument("--update", action="store_true", help="write the outcomes into the expectations file")
     parser.add_argument("--out", type=pathlib.Path, default=HERE / "out", help="directory of the reports")
     options = parser.parse_args()
@@ -239,7 +240,7 @@ def main():
         sys.exit(f"this iscsi-test-cu has no {', '.join(sorted(unknown))}")
     tests = [test for test in known if not wanted or test in wanted or test.split(".")[0] in wanted]
     title = options.url or options.target
-    path = options.expected or (HERE / "test-cu-expected.tsv" if title == "iscsicored" else None)
+    path = options.expected or (HERE / "test-cu-expected.tsv" if title in ("iscsicored", "c") else None)
     expected = read_expected(path) if path else {}
 
     outcomes = run_all(tests, Given(options) if options.url else Started(peers.chosen(options), options), options.limit)

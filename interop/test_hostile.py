@@ -39,7 +39,7 @@ class Hostile(cases.Case):
         self.survives(target)
 
     def test_random_headers_after_login(self):
-        self.only_iscsicored("garbage in full feature phase is its own affair")
+        self.only_ours("garbage in full feature phase is its own affair")
         target, source = self.start(), random.Random(51)
         for _ in range(60):
             with Session(target.port, peers.TARGET_NAME, timeout=2) as session:
@@ -61,7 +61,7 @@ class Hostile(cases.Case):
         self.survives(target)
 
     def test_announced_but_never_sent_megabytes_cost_no_memory(self):
-        self.only_iscsicored("its memory is its own affair")
+        self.only_ours("its memory is its own affair")
         target = self.start()
         self.survives(target)
         before, held = self.resident(target), []
@@ -125,7 +125,7 @@ class Hostile(cases.Case):
         self.survives(target)
 
     def test_a_transfer_length_of_terabytes_costs_no_memory(self):
-        self.only_iscsicored("its memory is its own affair")
+        self.only_ours("its memory is its own affair")
         target = self.start()
         self.survives(target)
         before = self.resident(target)
@@ -139,7 +139,7 @@ class Hostile(cases.Case):
         self.assert_zero_at_1_mib(target)
 
     def test_data_for_no_task_and_data_beyond_the_transfer(self):
-        self.only_iscsicored("wrong Data-Out is its own affair")
+        self.only_ours("wrong Data-Out is its own affair")
         target = self.start()
         for fields in ((0x11223344, NO_TAG, 0, 0), (0x11223344, 5, 0, 0), (None, NO_TAG, 0, 512), (None, NO_TAG, 7, 0), (None, 99, 0, 0xFFFFFE00)):
             with self.subTest(fields=fields), ready(Session(target.port, peers.TARGET_NAME, timeout=2), target.lun()) as session:
@@ -164,7 +164,7 @@ class Hostile(cases.Case):
         self.assert_zero_at_1_mib(target)
 
     def test_more_immediate_data_than_the_command_transfers(self):
-        self.only_iscsicored("too much immediate data is its own affair")
+        self.only_ours("too much immediate data is its own affair")
         target = self.start()
         with ready(Session(target.port, peers.TARGET_NAME, timeout=2), target.lun()) as session:
             header = session.header(COMMAND, FINAL | WRITE_BIT, target.lun())
@@ -180,7 +180,7 @@ class Hostile(cases.Case):
         self.assert_zero_at_1_mib(target)
 
     def test_a_peer_that_reads_nothing_costs_bounded_memory(self):
-        self.only_iscsicored("its memory is its own affair")
+        self.only_ours("its memory is its own affair")
         target = self.start()
         self.survives(target)
         before = self.resident(target)

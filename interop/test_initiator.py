@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our initiator against targets that others wrote: tgt and istgt, and iscsicored beside them.
+"""Our initiator against targets that others wrote: tgt and istgt, and iscsicored and the example in C beside them.
 
     interop/test_initiator.py                        all
     interop/test_initiator.py -k tgt -k chap         tests whose name contains one of the words
@@ -42,8 +42,10 @@ class Case(unittest.TestCase):
     kind = None
 
     def setUp(self):
-        missing = not shutil.which(self.kind.binary, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-        if missing and self.kind is not peers.Iscsicored:
+        if self.kind is peers.Iscsicored:
+            return
+        places = os.environ["PATH"] + ":/usr/sbin:/sbin:" + os.path.dirname(peers.c_example(self.kind.binary))
+        if not shutil.which(self.kind.binary, path=places):
             if os.environ.get("ISCSICORE_REQUIRE_PEERS") == "1":
                 self.fail(f"{self.kind.binary} is not installed, and ISCSICORE_REQUIRE_PEERS=1")
             print(f"\n*** SKIPPED: {self.kind.binary} is not installed ***", file=sys.stderr)
@@ -293,6 +295,12 @@ class Iscsicored(Common, Case):
             with self.subTest(algorithm=algorithm), self.kind(chap=peers.Chap(USER, SECRET, algorithms=(algorithm,))) as target:
                 self.run_on(target, login=f"{USER}%{SECRET}")
                 self.assertIn("0x0201", self.run_on(target, login=f"{USER}%not-the-secret-at-all", status=NO_SESSION))
+
+
+class ExampleInC(Iscsicored):
+    """Against the example in C, of which no less is expected."""
+
+    kind = peers.CTarget
 
 
 def main():

@@ -32,7 +32,7 @@ class Digests(cases.Case):
         target = self.start(digests=True)
         with Tap(target.port) as tap:
             self.tool("iscsi-inq", target.url(port=tap.port) + "?header_digest=crc32c")
-            preferred = b"HeaderDigest=None" if isinstance(target, peers.Iscsicored) else b"HeaderDigest="
+            preferred = b"HeaderDigest=None" if target.ours else b"HeaderDigest="
             self.assertIn(preferred, tap.answers())
 
     def test_an_image_through_header_digests(self):

@@ -168,6 +168,20 @@ typedef struct iscsicore_payload {
     void *context;
 } iscsicore_payload;
 
+/**
+ * Copies slices, such as those that an event shows, one after the other into `buffer`, and tells in
+ * `*len` how many bytes they have, whether they fit or not. For answers that are to be decoded:
+ * payload of any size is better used where it is. Any thread.
+ *
+ * Errors: ISCSICORE_STATUS_BUFFER_TOO_SMALL when they have more than `capacity` bytes; nothing was
+ * copied.
+ */
+iscsicore_status iscsicore_gather(const iscsicore_iovec *slices,
+                                  size_t count,
+                                  void *buffer,
+                                  size_t capacity,
+                                  size_t *len);
+
 /* ==============================================================================================
  * Bounds, and what is negotiated
  * ============================================================================================== */
@@ -353,8 +367,8 @@ typedef struct iscsicore_transmitter iscsicore_transmitter;
 typedef struct iscsicore_buffer_pool iscsicore_buffer_pool;
 
 /**
- * Makes a receiver for a connection that begins. `limits` may be NULL; they are those of the
- * session.
+ * Makes a receiver for a connection that begins. `limits` are to be those of its host, nexus or
+ * target; NULL, where these have the defaults.
  *
  * Ownership: the caller's, until iscsicore_receiver_free.
  */
@@ -380,8 +394,8 @@ iscsicore_status iscsicore_receiver_want(iscsicore_receiver *receiver,
 /**
  * Tells that `len` bytes were read to where iscsicore_receiver_want said.
  *
- * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for more than there was room for, which ends the
- * connection: every later call fails.
+ * Errors, after which nothing has changed: ISCSICORE_STATUS_INVALID_ARGUMENT for more than there
+ * was room for; ISCSICORE_STATUS_WRONG_STATE while payload belongs into the buffer of a command.
  */
 iscsicore_status iscsicore_receiver_advance(iscsicore_receiver *receiver, size_t len);
 
@@ -569,20 +583,23 @@ typedef struct iscsicore_op {
     size_t range_count;
 } iscsicore_op;
 
-/** What became of an operation. */
+/**
+ * What became of an operation. 0 is none of them, so that what was forgotten does not count as
+ * done.
+ */
 typedef enum iscsicore_io {
     /** It was carried out. */
-    ISCSICORE_IO_DONE = 0,
+    ISCSICORE_IO_DONE = 1,
     /** The medium failed, at the offset that is told with it. */
-    ISCSICORE_IO_MEDIUM_ERROR = 1,
+    ISCSICORE_IO_MEDIUM_ERROR = 2,
     /** No space is left to allocate. */
-    ISCSICORE_IO_NO_SPACE = 2,
+    ISCSICORE_IO_NO_SPACE = 3,
     /** The storage does not take writes. */
-    ISCSICORE_IO_READ_ONLY = 3,
+    ISCSICORE_IO_READ_ONLY = 4,
     /** The storage cannot do this. */
-    ISCSICORE_IO_UNSUPPORTED = 4,
+    ISCSICORE_IO_UNSUPPORTED = 5,
     /** It failed for another reason. */
-    ISCSICORE_IO_FAILED = 5,
+    ISCSICORE_IO_FAILED = 6,
 } iscsicore_io;
 
 /** A part of a range, and whether storage stands behind it. */
@@ -1027,6 +1044,21 @@ iscsicore_status iscsicore_host_lost(iscsicore_host *host, uint64_t now, uint64_
  * connections need not ask.
  */
 iscsicore_status iscsicore_host_next_wake(iscsicore_host *host, uint64_t *link);
+
+/**
+ * Keeps a pointer of the program's for a connection: a way from the link that
+ * iscsicore_host_next_wake tells to the program's own struct. The library does nothing with it.
+ *
+ * Errors: ISCSICORE_STATUS_UNKNOWN when there is no such connection.
+ */
+iscsicore_status iscsicore_host_set_context(iscsicore_host *host, uint64_t link, void *context);
+
+/**
+ * Gives what iscsicore_host_set_context kept for a connection; NULL when nothing was.
+ *
+ * Errors: ISCSICORE_STATUS_UNKNOWN when there is no such connection.
+ */
+iscsicore_status iscsicore_host_context(iscsicore_host *host, uint64_t link, void **context);
 
 /**
  * Tells when iscsicore_host_handle_timeout is to be called, in nanoseconds, or ISCSICORE_NEVER. Any
@@ -2934,6 +2966,12 @@ iscsicore_status iscsicore_command_free(iscsicore_command *command);
 iscsicore_status iscsicore_command_set_buffer(iscsicore_command *command, void *buffer, size_t len);
 
 /**
+ * Gives it a pointer of the program's, which comes back as `context` of the end of every submission
+ * from now on. The library does nothing with it.
+ */
+iscsicore_status iscsicore_command_set_context(iscsicore_command *command, void *context);
+
+/**
  * Gives it `nanos` nanoseconds from its submission to its end; 0 or ISCSICORE_NEVER waits for as
  * long as it takes.
  */
@@ -3271,7 +3309,8 @@ iscsicore_status iscsicore_command_release_6(uint64_t lun, iscsicore_command **c
  * The contract: after any call, take iscsicore_nexus_next_event until it gives NULL, call
  * iscsicore_nexus_transmit, and set a timer for iscsicore_nexus_timeout. The order does not matter,
  * and too often is harmless. That a transmitter was emptied counts as a call: transmit and receive
- * once more.
+ * once more. Never wait for the socket or the time while an event has not been taken: also
+ * transmit, receive, advance and lost may bring some.
  *
  * Every command ends with one ISCSICORE_NEXUS_EVENT_KIND_COMPLETED, unless it is cancelled.
  * Commands that are outstanding together have no order.
@@ -3589,6 +3628,8 @@ typedef enum iscsicore_outcome {
 typedef struct iscsicore_completed_event {
     /** The command: what iscsicore_nexus_submit gave. It names nothing any more. */
     uint64_t task;
+    /** What iscsicore_command_set_context gave the command; else NULL. */
+    void *context;
     /** How it ended. */
     iscsicore_outcome outcome;
     /** Why it has no answer. */
@@ -3838,8 +3879,9 @@ iscsicore_status iscsicore_nexus_transmit(iscsicore_nexus *nexus,
                                           iscsicore_transmitter *transmitter);
 
 /**
- * Tells that the connection is gone; `why` is an iscsicore_loss. Nothing happens when it was hung
- * up.
+ * Tells that the connection is gone; `why` is an iscsicore_loss. Close the socket and free both
+ * halves: no ISCSICORE_NEXUS_EVENT_KIND_HANG_UP follows. Nothing happens when the connection was
+ * hung up before.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another number.
  */
@@ -3972,9 +4014,11 @@ iscsicore_status iscsicore_nexus_ping(iscsicore_nexus *nexus,
 /**
  * One connection, target or initiator, in one handle: the way in for those who begin. Hand it what
  * the socket gave (iscsicore_simple_feed), write to the socket what it gives
- * (iscsicore_simple_take), act on what it tells (iscsicore_simple_next_event). It copies all bytes
- * once; programs that want to spare that use receivers and transmitters with iscsicore_host or
- * iscsicore_nexus, which are what is inside.
+ * (iscsicore_simple_take), act on what it tells (iscsicore_simple_next_event), in this order: take
+ * until there is nothing to be sent, then events until there is none, then, if there was neither,
+ * wait for the socket and for iscsicore_simple_timeout. It copies all bytes once; programs that
+ * want to spare that use receivers and transmitters with iscsicore_host or iscsicore_nexus, which
+ * are what is inside.
  *
  * Threads: any, one call at a time; a call of a target's connection uses its host, too.
  */
@@ -4058,9 +4102,10 @@ iscsicore_status iscsicore_simple_nexus(iscsicore_simple *simple, iscsicore_nexu
  *
  * Errors: ISCSICORE_STATUS_PEER_ERROR when the peer broke the protocol or its login failed: go on
  * taking, what it is told is queued, until ISCSICORE_SIMPLE_EVENT_KIND_CLOSE.
- * ISCSICORE_STATUS_QUEUE_FULL while what was fed before has not been listened to: take what is to
- * be sent, finish jobs, then feed again; nothing was taken. ISCSICORE_STATUS_WRONG_STATE when the
- * connection is over.
+ * ISCSICORE_STATUS_QUEUE_FULL while what was fed before has not been listened to: keep the bytes,
+ * take what is to be sent, finish jobs, then feed them again; nothing was taken. That does not
+ * happen to those who take, and finish all jobs, before they feed. ISCSICORE_STATUS_WRONG_STATE
+ * when the connection is over.
  */
 iscsicore_status iscsicore_simple_feed(iscsicore_simple *simple,
                                        uint64_t now,

@@ -24,7 +24,7 @@ use crate::handle::{Handle, Opaque, free, lock, null, opaque};
 use crate::limits::ISCSICORE_NEVER;
 use crate::nexus::Buffer;
 use crate::payload::{self, iscsicore_payload, small};
-use crate::pointer::{fill, flag, out, out_handle, slice};
+use crate::pointer::{Context, fill, flag, out, out_handle, slice};
 use crate::status::{Failure, iscsicore_status};
 
 pub use blocks::*;
@@ -69,6 +69,7 @@ pub enum iscsicore_transient {
 pub(crate) struct CommandState {
     pub(crate) command: Command,
     pub(crate) buffer: Option<Buffer>,
+    pub(crate) context: Context,
 }
 
 impl CommandState {
@@ -96,7 +97,11 @@ unsafe fn make(
     guard(|| {
         // SAFETY: the caller's promise.
         let place = unsafe { out_handle(place) }?;
-        place.set(iscsicore_command::boxed(CommandState { command: build()?, buffer: None }));
+        place.set(iscsicore_command::boxed(CommandState {
+            command: build()?,
+            buffer: None,
+            context: Context::default(),
+        }));
         Ok(())
     })
 }
@@ -115,7 +120,11 @@ unsafe fn make_with(
         let (place, payload) = unsafe { (out_handle(place)?, payload::read(payload)?) };
         let command = build(payload.data())?;
         payload.keep();
-        place.set(iscsicore_command::boxed(CommandState { command, buffer: None }));
+        place.set(iscsicore_command::boxed(CommandState {
+            command,
+            buffer: None,
+            context: Context::default(),
+        }));
         Ok(())
     })
 }
@@ -143,7 +152,11 @@ pub unsafe extern "C" fn iscsicore_command_new(
         let cdb = Cdb::from_slice(bytes).filter(|_| !bytes.is_empty());
         let cdb = cdb.ok_or_else(|| Failure::invalid("a CDB has 1 to 260 bytes"))?;
         let command = Command { data_in, data_out: data_out.keep(), ..Command::new(Lun(lun), cdb) };
-        place.set(iscsicore_command::boxed(CommandState { command, buffer: None }));
+        place.set(iscsicore_command::boxed(CommandState {
+            command,
+            buffer: None,
+            context: Context::default(),
+        }));
         Ok(())
     })
 }
@@ -180,6 +193,20 @@ pub unsafe extern "C" fn iscsicore_command_set_buffer(
             None => return Err(null("buffer")),
         };
         state.command.sink = if state.buffer.is_some() { Sink::Slots } else { Sink::Collect };
+        Ok(())
+    })
+}
+
+/// Gives it a pointer of the program's, which comes back as `context` of the end of every submission from now on. The library does
+/// nothing with it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscsicore_command_set_context(
+    command: *mut iscsicore_command,
+    context: *mut c_void,
+) -> iscsicore_status {
+    guard(|| {
+        // SAFETY: the rules at the head of the header.
+        unsafe { lock(command) }?.context = Context(context);
         Ok(())
     })
 }

@@ -8,9 +8,9 @@ pub mod session;
 
 pub(crate) mod check;
 
-use core::ffi::c_char;
+use core::ffi::{c_char, c_void};
 use core::net::SocketAddr;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use iscsicore::disk::LogicalUnit;
@@ -22,7 +22,7 @@ use crate::boundary::guard;
 use crate::handle::{Handle, Opaque, free_if, lock, opaque};
 use crate::limits::ISCSICORE_NEVER;
 use crate::link::{iscsicore_receiver, iscsicore_transmitter};
-use crate::pointer::{self, out, out_handle};
+use crate::pointer::{self, Context, out, out_handle};
 use crate::status::{Failure, iscsicore_status};
 
 use config::{HostConfig, iscsicore_host_config};
@@ -48,8 +48,8 @@ opaque!(iscsicore_host, HostState);
 pub(crate) struct HostState {
     host: Host,
     jobs: Jobs,
-    /// The connections that were not lost.
-    links: BTreeSet<LinkId>,
+    /// The connections that were not lost, and what the program knows each by.
+    links: BTreeMap<LinkId, Context>,
     session: Option<Box<SessionView>>,
     units: usize,
     limits: Limits,
@@ -67,7 +67,7 @@ impl HostState {
         Ok(HostState {
             host,
             jobs: Jobs::default(),
-            links: BTreeSet::new(),
+            links: BTreeMap::new(),
             session: None,
             units: count,
             limits: config.limits.clone(),
@@ -87,7 +87,7 @@ impl HostState {
     /// A link that was connected and not lost.
     fn link(&self, bits: u64) -> Result<LinkId, Failure> {
         let link = LinkId::from_bits(bits);
-        if self.links.contains(&link) {
+        if self.links.contains_key(&link) {
             Ok(link)
         } else {
             Err(Failure::unknown("there is no such connection: it was lost, or never was"))
@@ -97,7 +97,7 @@ impl HostState {
     pub(crate) fn connect(&mut self, now: u64, local: SocketAddr, seed: [u8; 32]) -> Result<u64, Failure> {
         let link = self.host.connect(Instant::from_nanos(now), local, seed);
         let link = link.map_err(|refusal| Failure::new(iscsicore_status::Refused, refusal.why))?;
-        self.links.insert(link);
+        self.links.insert(link, Context::default());
         Ok(link.to_bits())
     }
 
@@ -271,6 +271,43 @@ pub unsafe extern "C" fn iscsicore_host_next_wake(
         // SAFETY: the rules at the head of the header.
         let (mut host, place) = unsafe { (lock(host)?, out(link, "link")?) };
         place.set(host.host.poll_wake().map_or(0, LinkId::to_bits));
+        Ok(())
+    })
+}
+
+/// Keeps a pointer of the program's for a connection: a way from the link that iscsicore_host_next_wake tells to the program's own
+/// struct. The library does nothing with it.
+///
+/// Errors: ISCSICORE_STATUS_UNKNOWN when there is no such connection.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscsicore_host_set_context(
+    host: *mut iscsicore_host,
+    link: u64,
+    context: *mut c_void,
+) -> iscsicore_status {
+    guard(|| {
+        // SAFETY: the rules at the head of the header.
+        let mut host = unsafe { lock(host) }?;
+        let link = host.link(link)?;
+        host.links.insert(link, Context(context));
+        Ok(())
+    })
+}
+
+/// Gives what iscsicore_host_set_context kept for a connection; NULL when nothing was.
+///
+/// Errors: ISCSICORE_STATUS_UNKNOWN when there is no such connection.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscsicore_host_context(
+    host: *mut iscsicore_host,
+    link: u64,
+    context: *mut *mut c_void,
+) -> iscsicore_status {
+    guard(|| {
+        // SAFETY: the rules at the head of the header.
+        let (host, place) = unsafe { (lock(host)?, out(context, "context")?) };
+        let link = host.link(link)?;
+        place.set(host.links.get(&link).copied().unwrap_or_default().0);
         Ok(())
     })
 }

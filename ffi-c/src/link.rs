@@ -31,7 +31,8 @@ opaque!(iscsicore_transmitter, Transmitter);
 pub struct iscsicore_buffer_pool(Handle<BufferPool>);
 opaque!(iscsicore_buffer_pool, BufferPool);
 
-/// Makes a receiver for a connection that begins. `limits` may be NULL; they are those of the session.
+/// Makes a receiver for a connection that begins. `limits` are to be those of its host, nexus or target; NULL, where these have the
+/// defaults.
 ///
 /// Ownership: the caller's, until iscsicore_receiver_free.
 #[unsafe(no_mangle)]
@@ -53,6 +54,8 @@ pub unsafe extern "C" fn iscsicore_receiver_free(receiver: *mut iscsicore_receiv
     // SAFETY: the rules at the head of the header.
     guard(|| unsafe { free(receiver) })
 }
+
+const ELSEWHERE: &str = "payload belongs into the buffer of a command: use iscsicore_nexus_want";
 
 /// Says where the next bytes of the connection are to be read: `*memory` has room for `*len` of them, until the next call on
 /// this receiver. Read, then call iscsicore_receiver_advance.
@@ -77,8 +80,7 @@ pub unsafe extern "C" fn iscsicore_receiver_want(
                 len.set(0);
             }
             Want::Read { slot: Some(_), .. } => {
-                let why = "payload belongs into the buffer of a command: use iscsicore_nexus_want";
-                return Err(Failure::state(why));
+                return Err(Failure::state(ELSEWHERE));
             }
             Want::Read { staging, .. } => {
                 len.set(staging.len());
@@ -91,15 +93,30 @@ pub unsafe extern "C" fn iscsicore_receiver_want(
 
 /// Tells that `len` bytes were read to where iscsicore_receiver_want said.
 ///
-/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for more than there was room for, which ends the connection: every later
-/// call fails.
+/// Errors, after which nothing has changed: ISCSICORE_STATUS_INVALID_ARGUMENT for more than there was room for;
+/// ISCSICORE_STATUS_WRONG_STATE while payload belongs into the buffer of a command.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_receiver_advance(
     receiver: *mut iscsicore_receiver,
     len: usize,
 ) -> iscsicore_status {
-    // SAFETY: the rules at the head of the header.
-    guard(|| Ok(unsafe { lock(receiver) }?.advance(&[], len)?))
+    guard(|| {
+        // SAFETY: the rules at the head of the header.
+        let mut receiver = unsafe { lock(receiver) }?;
+        // To ask again changes nothing.
+        let room = match receiver.want() {
+            Want::Answer => 0,
+            Want::Read { slot: Some(_), .. } => return Err(Failure::state(ELSEWHERE)),
+            Want::Read { staging, .. } => staging.len(),
+        };
+        if len > room {
+            return Err(Failure::invalid(format!("{len} bytes read where {room} were wanted")));
+        }
+        if len > 0 {
+            receiver.advance(&[], len)?;
+        }
+        Ok(())
+    })
 }
 
 /// Hands over bytes of the connection that are in memory already, in place of a read: lent, or copied. PDUs are sliced out of

@@ -37,7 +37,8 @@ pub(crate) use state::NexusState;
 ///
 /// The contract: after any call, take iscsicore_nexus_next_event until it gives NULL, call iscsicore_nexus_transmit, and set
 /// a timer for iscsicore_nexus_timeout. The order does not matter, and too often is harmless. That a transmitter was
-/// emptied counts as a call: transmit and receive once more.
+/// emptied counts as a call: transmit and receive once more. Never wait for the socket or the time while an event has not been
+/// taken: also transmit, receive, advance and lost may bring some.
 ///
 /// Every command ends with one ISCSICORE_NEXUS_EVENT_KIND_COMPLETED, unless it is cancelled. Commands that are outstanding
 /// together have no order.
@@ -218,7 +219,8 @@ pub unsafe extern "C" fn iscsicore_nexus_transmit(
     })
 }
 
-/// Tells that the connection is gone; `why` is an iscsicore_loss. Nothing happens when it was hung up.
+/// Tells that the connection is gone; `why` is an iscsicore_loss. Close the socket and free both halves: no
+/// ISCSICORE_NEXUS_EVENT_KIND_HANG_UP follows. Nothing happens when the connection was hung up before.
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another number.
 #[unsafe(no_mangle)]

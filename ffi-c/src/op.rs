@@ -66,22 +66,22 @@ pub struct iscsicore_op {
     pub range_count: usize,
 }
 
-/// What became of an operation.
+/// What became of an operation. 0 is none of them, so that what was forgotten does not count as done.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum iscsicore_io {
     /// It was carried out.
-    Done = 0,
+    Done = 1,
     /// The medium failed, at the offset that is told with it.
-    MediumError = 1,
+    MediumError = 2,
     /// No space is left to allocate.
-    NoSpace = 2,
+    NoSpace = 3,
     /// The storage does not take writes.
-    ReadOnly = 3,
+    ReadOnly = 4,
     /// The storage cannot do this.
-    Unsupported = 4,
+    Unsupported = 5,
     /// It failed for another reason.
-    Failed = 5,
+    Failed = 6,
 }
 
 /// A part of a range, and whether storage stands behind it.
@@ -165,19 +165,26 @@ impl ShownOp {
 ///
 /// A read that says it is done without data is refused here: its data come by another function.
 pub(crate) fn outcome(io: c_int, at: u64, op: &iscsicore_op) -> Result<Outcome, Failure> {
+    use iscsicore_io as I;
+    const DONE: c_int = I::Done as c_int;
+    const MEDIUM_ERROR: c_int = I::MediumError as c_int;
+    const NO_SPACE: c_int = I::NoSpace as c_int;
+    const READ_ONLY: c_int = I::ReadOnly as c_int;
+    const UNSUPPORTED: c_int = I::Unsupported as c_int;
+    const FAILED: c_int = I::Failed as c_int;
     let error = match io {
-        0 if op.kind == iscsicore_op_kind::Read => {
+        DONE if op.kind == iscsicore_op_kind::Read => {
             return Err(Failure::invalid("a read is done with its data: use the function that takes them"));
         }
-        0 if op.kind == iscsicore_op_kind::Extents => {
+        DONE if op.kind == iscsicore_op_kind::Extents => {
             return Err(Failure::invalid("extents are told by the function that takes them"));
         }
-        0 => return Ok(Outcome::Done),
-        1 => IoError::Medium { offset: at },
-        2 => IoError::NoSpace,
-        3 => IoError::ReadOnly,
-        4 => IoError::Unsupported,
-        5 => IoError::Other,
+        DONE => return Ok(Outcome::Done),
+        MEDIUM_ERROR => IoError::Medium { offset: at },
+        NO_SPACE => IoError::NoSpace,
+        READ_ONLY => IoError::ReadOnly,
+        UNSUPPORTED => IoError::Unsupported,
+        FAILED => IoError::Other,
         _ => return Err(Failure::invalid(format!("{io} is no iscsicore_io"))),
     };
     Ok(Outcome::Failed(error))

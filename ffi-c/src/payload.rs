@@ -7,9 +7,10 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use iscsicore::DataList;
 
+use crate::boundary::guard;
 use crate::handle::null;
-use crate::pointer::{Zeroed, slice};
-use crate::status::Failure;
+use crate::pointer::{Zeroed, out, slice};
+use crate::status::{Failure, iscsicore_status};
 
 /// A piece of memory. On POSIX systems it is struct iovec.
 #[repr(C)]
@@ -45,6 +46,62 @@ pub struct iscsicore_payload {
     pub release: iscsicore_release,
     /// What `release` is called with.
     pub context: *mut c_void,
+}
+
+/// Copies slices, such as those that an event shows, one after the other into `buffer`, and tells in `*len` how many bytes they have,
+/// whether they fit or not. For answers that are to be decoded: payload of any size is better used where it is. Any thread.
+///
+/// Errors: ISCSICORE_STATUS_BUFFER_TOO_SMALL when they have more than `capacity` bytes; nothing was copied.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn iscsicore_gather(
+    slices: *const iscsicore_iovec,
+    count: usize,
+    buffer: *mut c_void,
+    capacity: usize,
+    len: *mut usize,
+) -> iscsicore_status {
+    guard(|| {
+        // SAFETY: the rules at the head of the header.
+        let place = unsafe { out(len, "len") }?;
+        // SAFETY: as above.
+        let (total, slices) = unsafe { full_slices(slices, count) }?;
+        place.set(total);
+        if total > capacity {
+            let message = format!("the slices have {total} bytes, the buffer {capacity}");
+            return Err(Failure::new(iscsicore_status::BufferTooSmall, message));
+        }
+        if total > 0 && buffer.is_null() {
+            return Err(null("the buffer"));
+        }
+        let mut at = buffer.cast::<u8>();
+        for piece in slices {
+            // SAFETY: the slice has that many bytes, and all of them fit. They may lie in the buffer itself.
+            unsafe { at.copy_from(piece.iov_base.cast(), piece.iov_len) };
+            // SAFETY: still within the buffer, or just behind it.
+            at = unsafe { at.add(piece.iov_len) };
+        }
+        Ok(())
+    })
+}
+
+/// Slices that have bytes, and how many bytes all of them have.
+///
+/// # Safety
+/// As for [`slice`].
+unsafe fn full_slices<'a>(
+    slices: *const iscsicore_iovec,
+    count: usize,
+) -> Result<(usize, impl Iterator<Item = &'a iscsicore_iovec>), Failure> {
+    // SAFETY: the caller's promise.
+    let slices: &'a [iscsicore_iovec] = unsafe { slice(slices, count, "slices") }?;
+    let mut total = 0usize;
+    for piece in slices {
+        if piece.iov_base.is_null() && piece.iov_len > 0 {
+            return Err(null("a slice of the payload"));
+        }
+        total = total.saturating_add(piece.iov_len);
+    }
+    Ok((total, slices.iter().filter(|piece| piece.iov_len > 0)))
 }
 
 /// Memory that C has lent.
@@ -121,18 +178,10 @@ pub(crate) unsafe fn read(pointer: *const iscsicore_payload) -> Result<Payload, 
         return Ok(Payload { data: DataList::new(), loan: None });
     };
     // SAFETY: the caller's promise.
-    let slices = unsafe { slice(payload.slices, payload.count, "slices of the payload") }?;
-    let mut total = 0usize;
-    for piece in slices {
-        if piece.iov_base.is_null() && piece.iov_len > 0 {
-            return Err(null("a slice of the payload"));
-        }
-        total = total.saturating_add(piece.iov_len);
-    }
+    let (total, full) = unsafe { full_slices(payload.slices, payload.count) }?;
     if total > u32::MAX as usize {
         return Err(Failure::invalid("payload of more than 2^32 - 1 bytes"));
     }
-    let full = slices.iter().filter(|piece| piece.iov_len > 0);
     let Some(release) = payload.release else {
         let mut copy = BytesMut::with_capacity(total);
         for piece in full {

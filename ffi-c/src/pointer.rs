@@ -1,6 +1,6 @@
 //! What C hands in and gets, by pointer.
 
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::marker::PhantomData;
 
 use crate::handle::{Opaque, null};
@@ -108,6 +108,19 @@ fn check_len<T>(len: usize, what: &'static str) -> Result<(), Failure> {
     match len.checked_mul(size_of::<T>()) {
         Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
         _ => Err(Failure::invalid(format!("the length of {what} is more than memory can hold"))),
+    }
+}
+
+/// A pointer of the program's that is kept for it, and never looked behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context(pub(crate) *mut c_void);
+
+// SAFETY: it is a number to us.
+unsafe impl Send for Context {}
+
+impl Default for Context {
+    fn default() -> Self {
+        Context(core::ptr::null_mut())
     }
 }
 

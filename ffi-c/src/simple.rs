@@ -22,7 +22,8 @@ use crate::status::{Failure, iscsicore_status};
 
 /// One connection, target or initiator, in one handle: the way in for those who begin. Hand it what the socket gave
 /// (iscsicore_simple_feed), write to the socket what it gives (iscsicore_simple_take), act on what it tells
-/// (iscsicore_simple_next_event). It copies all bytes once; programs that want to spare that use receivers and transmitters
+/// (iscsicore_simple_next_event), in this order: take until there is nothing to be sent, then events until there is none, then, if
+/// there was neither, wait for the socket and for iscsicore_simple_timeout. It copies all bytes once; programs that want to spare that use receivers and transmitters
 /// with iscsicore_host or iscsicore_nexus, which are what is inside.
 ///
 /// Threads: any, one call at a time; a call of a target's connection uses its host, too.
@@ -404,8 +405,8 @@ pub unsafe extern "C" fn iscsicore_simple_nexus(
 ///
 /// Errors: ISCSICORE_STATUS_PEER_ERROR when the peer broke the protocol or its login failed: go on taking, what it is told is
 /// queued, until ISCSICORE_SIMPLE_EVENT_KIND_CLOSE. ISCSICORE_STATUS_QUEUE_FULL while what was fed before has not been
-/// listened to: take what is to be sent, finish jobs, then feed again; nothing was taken. ISCSICORE_STATUS_WRONG_STATE when the
-/// connection is over.
+/// listened to: keep the bytes, take what is to be sent, finish jobs, then feed them again; nothing was taken. That does not
+/// happen to those who take, and finish all jobs, before they feed. ISCSICORE_STATUS_WRONG_STATE when the connection is over.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_simple_feed(
     simple: *mut iscsicore_simple,

@@ -44,6 +44,8 @@ fn session(server: &Server, link: u64) -> Option<&'static iscsicore_session> {
     unsafe { session.as_ref() }
 }
 
+const DONE: c_int = iscsicore_io::Done as c_int;
+
 // Goal: the whole path of a disk through the C functions. Method: log in, write, read back, flush, log out.
 #[test]
 fn a_disk_is_written_read_and_flushed() {
@@ -140,7 +142,8 @@ fn a_job_is_finished_once_and_survives_mistakes() {
 
     let wrong = Status::InvalidArgument;
     fails(server.finish(read.id, iscsicore_io::Done as c_int, 0), wrong, "a read is done with its data");
-    fails(server.finish(read.id, 6, 0), wrong, "6 is no iscsicore_io");
+    fails(server.finish(read.id, 7, 0), wrong, "7 is no iscsicore_io");
+    fails(server.finish(write.id, 0, 0), wrong, "0 is no iscsicore_io");
     fails(server.finish(write.id, -1, 0), wrong, "-1 is no iscsicore_io");
     fails(server.finish_read(read.id, vec![0; 511]), wrong, "511 bytes for a read of 512");
     fails(server.finish_read(write.id, vec![0; 512]), wrong, "is not ISCSICORE_OP_KIND_READ");
@@ -213,7 +216,7 @@ fn a_thin_unit_asks_for_extents_and_gives_up_space() {
         let job = server.next_job().unwrap();
         assert_eq!(job.op.kind, iscsicore_op_kind::Extents);
         assert!(job.op.most > 0);
-        fails(server.finish(job.id, 0, 0), Status::InvalidArgument, "extents are told by");
+        fails(server.finish(job.id, DONE, 0), Status::InvalidArgument, "extents are told by");
         // SAFETY: all of it lives.
         ok(unsafe {
             let (host, now) = (server.host, server.now);
@@ -234,7 +237,7 @@ fn a_thin_unit_asks_for_extents_and_gives_up_space() {
     let ranges = unsafe { core::slice::from_raw_parts(job.op.ranges, job.op.range_count) };
     let ranges: Vec<_> = ranges.iter().map(|range| (range.offset, range.len)).collect();
     assert_eq!(ranges, [(0, 8192), (36864, 4096)]);
-    ok(server.finish(job.id, 0, 0));
+    ok(server.finish(job.id, DONE, 0));
 }
 
 // Goal: a LUN that is read-only refuses writes, also when the same unit can be written through another.
@@ -451,4 +454,29 @@ fn null_is_a_status() {
         assert_eq!(iscsicore_host_reconfigure(host, null()), n);
         assert_eq!(iscsicore_host_reconfigure(null_mut(), null()), n);
     }
+}
+
+// Goal: what the program keeps for a connection comes back, for as long as there is the connection.
+#[test]
+fn a_connection_has_a_context() {
+    let server = Server::new(&Config::simple());
+    let wires = [Wire::new(&server).unwrap(), Wire::new(&server).unwrap()];
+    let context = |link| {
+        let mut context = core::ptr::dangling_mut();
+        // SAFETY: all of it lives.
+        let status = unsafe { iscsicore_host_context(server.host, link, &raw mut context) };
+        (status, context as usize)
+    };
+    assert_eq!(context(wires[0].link), (Status::Ok, 0));
+    // SAFETY: a context is never looked behind.
+    let set = |link, to: usize| unsafe { iscsicore_host_set_context(server.host, link, to as *mut _) };
+    ok(set(wires[0].link, 7));
+    ok(set(wires[1].link, 9));
+    ok(set(wires[0].link, 8));
+    assert_eq!((context(wires[0].link), context(wires[1].link)), ((Status::Ok, 8), (Status::Ok, 9)));
+    // SAFETY: the host lives.
+    ok(unsafe { iscsicore_host_lost(server.host, server.now, wires[0].link) });
+    assert_eq!(context(wires[0].link).0, Status::Unknown);
+    assert_eq!(set(wires[0].link, 1), Status::Unknown);
+    assert_eq!(context(wires[1].link), (Status::Ok, 9));
 }

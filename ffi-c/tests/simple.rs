@@ -10,7 +10,7 @@ use iscsicore_ffi::host::iscsicore_host_free;
 use iscsicore_ffi::limits::iscsicore_offer;
 use iscsicore_ffi::nexus::*;
 use iscsicore_ffi::op::iscsicore_op_kind as Op;
-use iscsicore_ffi::payload::{iscsicore_iovec, iscsicore_payload};
+use iscsicore_ffi::payload::{iscsicore_gather, iscsicore_iovec, iscsicore_payload};
 use iscsicore_ffi::simple::iscsicore_simple_event_kind as Kind;
 use iscsicore_ffi::simple::*;
 use support::*;
@@ -97,6 +97,7 @@ struct Told {
     kinds: Vec<iscsicore_nexus_event_kind>,
     statuses: Vec<u8>,
     data: Vec<u8>,
+    contexts: Vec<usize>,
     /// The target's end, the initiator's.
     closed: (bool, bool),
 }
@@ -141,12 +142,15 @@ impl Told {
         if event.kind == iscsicore_nexus_event_kind::Completed {
             let completed = unsafe { event.u.completed };
             self.statuses.push(completed.status);
-            for at in 0..completed.data_count {
-                let slice = unsafe { *completed.data.add(at) };
-                let bytes =
-                    unsafe { core::slice::from_raw_parts(slice.iov_base.cast::<u8>(), slice.iov_len) };
-                self.data.extend_from_slice(bytes);
-            }
+            self.contexts.push(completed.context as usize);
+            let (slices, count) = (completed.data, completed.data_count);
+            let mut len = 0;
+            let short = unsafe { iscsicore_gather(slices, count, null_mut(), 0, &raw mut len) };
+            assert_eq!(short, if len > 0 { Status::BufferTooSmall } else { Status::Ok });
+            let start = self.data.len();
+            self.data.resize(start + len, 0);
+            let room = self.data[start..].as_mut_ptr().cast();
+            ok(unsafe { iscsicore_gather(slices, count, room, len, &raw mut len) });
         }
     }
 }
@@ -188,9 +192,11 @@ fn what_is_written_is_read_however_the_bytes_are_cut() {
         let mut buffer = vec![0u8; data.len()];
         let command = read_command(3, 64);
         ok(unsafe { iscsicore_command_set_buffer(command, buffer.as_mut_ptr().cast(), buffer.len()) });
+        ok(unsafe { iscsicore_command_set_context(command, buffer.as_mut_ptr().cast()) });
         initiator.submit(command);
         let told = run(&mut server, &target, &initiator, most);
         assert_eq!((told.statuses, told.data.len()), (vec![0], 0));
+        assert_eq!(told.contexts, [buffer.as_ptr() as usize]);
         assert_eq!(buffer, data);
         assert_eq!(server.seen.iter().filter(|op| **op == Op::Read).count(), 2);
 

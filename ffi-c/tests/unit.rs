@@ -239,7 +239,7 @@ fn operations_that_fail_are_told_with_sense_data() {
     ] {
         let command = unit.start(NEXUS, &cdb_10(READ_10, 5, 2), 1024, 0);
         unsafe {
-            for bad in [DONE, -1, 6] {
+            for bad in [DONE, 0, -1, 7] {
                 assert_eq!(iscsicore_unit_resume(unit.0, command.0, bad, 0), Status::InvalidArgument);
             }
             assert_eq!(iscsicore_unit_resume(unit.0, command.0, io as c_int, at), OK);

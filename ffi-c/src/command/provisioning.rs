@@ -9,7 +9,7 @@ use super::{CommandState, iscsicore_command, make};
 use crate::boundary::guard;
 use crate::handle::Opaque;
 use crate::payload::{self, iscsicore_payload};
-use crate::pointer::{out_handle, slice};
+use crate::pointer::{Context, out_handle, slice};
 use crate::status::{Failure, iscsicore_status};
 
 /// What a WRITE SAME may do with the storage of its blocks, as long as they read as asked for.
@@ -88,7 +88,11 @@ pub unsafe extern "C" fn iscsicore_command_write_same(
         let block = payload.data().to_bytes();
         let command = commands::write_same(Lun(lun), lba, blocks, block, deallocate(deallocate_)?)?;
         payload.keep();
-        place.set(iscsicore_command::boxed(CommandState { command, buffer: None }));
+        place.set(iscsicore_command::boxed(CommandState {
+            command,
+            buffer: None,
+            context: Context::default(),
+        }));
         Ok(())
     })
 }

@@ -4,6 +4,8 @@ use core::ptr::NonNull;
 
 use iscsicore::link::{Slot, TaskId};
 
+use crate::pointer::Context;
+
 /// Bytes for a slot whose task has no buffer any more go here, so many at a time.
 const BIN: usize = 64 * 1024;
 
@@ -46,37 +48,43 @@ pub(crate) struct Destination {
     pub(crate) len: usize,
 }
 
-/// The buffers of the commands that have not ended.
+/// What is kept of a command until its end.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    task: TaskId,
+    buffer: Option<Buffer>,
+    context: Context,
+}
+
+/// The buffers and contexts of the commands that have not ended.
 ///
 /// Nothing here is reached but through the name of a task and a range that lies within what was registered for it: a
 /// receiver of another connection, or of another nexus, gets the bin.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
     /// By the index of the task. The core does not use an index again before the end of its task was told.
-    table: Vec<Option<(TaskId, Buffer)>>,
+    table: Vec<Option<Entry>>,
     bin: Vec<u8>,
 }
 
 impl Buffers {
-    pub(crate) fn insert(&mut self, task: TaskId, buffer: Buffer) {
+    pub(crate) fn insert(&mut self, task: TaskId, buffer: Option<Buffer>, context: Context) {
         if self.table.len() <= task.index() {
             self.table.resize(task.index() + 1, None);
         }
-        self.table[task.index()] = Some((task, buffer));
+        self.table[task.index()] = Some(Entry { task, buffer, context });
     }
 
-    /// The buffer is the program's again.
-    pub(crate) fn remove(&mut self, task: TaskId) {
-        if let Some(place) = self.table.get_mut(task.index())
-            && place.is_some_and(|(owner, _)| owner == task)
-        {
-            *place = None;
-        }
+    /// The buffer is the program's again. Returns what the program knows the command by.
+    pub(crate) fn remove(&mut self, task: TaskId) -> Context {
+        let entry =
+            self.table.get_mut(task.index()).and_then(|place| place.take_if(|entry| entry.task == task));
+        entry.map_or_else(Context::default, |entry| entry.context)
     }
 
     fn find(&self, task: TaskId) -> Option<Buffer> {
-        let (owner, buffer) = (*self.table.get(task.index())?)?;
-        (owner == task).then_some(buffer)
+        let entry = (*self.table.get(task.index())?)?;
+        entry.buffer.filter(|_| entry.task == task)
     }
 
     pub(crate) fn destination(&mut self, slot: Slot) -> Destination {

@@ -1,5 +1,7 @@
 //! How commands and other requests end, as C is told.
 
+use core::ffi::c_void;
+
 use iscsicore::initiator::{Cause, FlushCoverage};
 use iscsicore::wire::Residual;
 
@@ -62,6 +64,8 @@ pub enum iscsicore_flush_coverage {
 pub struct iscsicore_completed_event {
     /// The command: what iscsicore_nexus_submit gave. It names nothing any more.
     pub task: u64,
+    /// What iscsicore_command_set_context gave the command; else NULL.
+    pub context: *mut c_void,
     /// How it ended.
     pub outcome: iscsicore_outcome,
     /// Why it has no answer.

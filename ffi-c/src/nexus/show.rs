@@ -19,6 +19,7 @@ use super::outcome::{
 use crate::codes::{iscsicore_target_address, iscsicore_target_record};
 use crate::limits::ISCSICORE_NEVER;
 use crate::payload::Shown;
+use crate::pointer::Context;
 use crate::status::text_without_nul;
 
 use iscsicore_nexus_event_kind as Kind;
@@ -60,9 +61,16 @@ type Body = iscsicore_nexus_event_body;
 
 impl ShownEvent {
     /// Shows `event` in place of the one before; `None` for one that C is not told.
-    pub(crate) fn show(&mut self, event: NexusEvent) -> Option<*const iscsicore_nexus_event> {
+    pub(crate) fn show(
+        &mut self,
+        event: NexusEvent,
+        context: Context,
+    ) -> Option<*const iscsicore_nexus_event> {
         self.clear();
-        let (kind, u) = self.convert(event)?;
+        let (kind, mut u) = self.convert(event)?;
+        if kind == iscsicore_nexus_event_kind::Completed {
+            u.completed.context = context.0;
+        }
         // SAFETY: the place is this value's own.
         unsafe { self.event.0.as_ptr().write(iscsicore_nexus_event { kind, u }) };
         Some(self.event.0.as_ptr().cast_const())
@@ -161,6 +169,7 @@ impl ShownEvent {
     fn completed(&mut self, task: TaskId, outcome: Outcome) -> Body {
         let mut completed = iscsicore_completed_event {
             task: task.to_bits(),
+            context: ptr::null_mut(),
             outcome: iscsicore_outcome::Unknown,
             cause: iscsicore_cause::None,
             detail: 0,

@@ -10,6 +10,7 @@ use super::event::iscsicore_nexus_event;
 use super::show::ShownEvent;
 use crate::command::CommandState;
 use crate::payload::{iscsicore_iovec, piece};
+use crate::pointer::Context;
 use crate::status::{Failure, iscsicore_status};
 
 /// What an iscsicore_nexus is.
@@ -40,15 +41,16 @@ impl NexusState {
     /// The next event that C is told; the one before is gone. NULL when there is none.
     pub(crate) fn next_event(&mut self) -> *const iscsicore_nexus_event {
         while let Some(event) = self.nexus.poll_event() {
+            let mut context = Context::default();
             match &event {
                 NexusEvent::Session(Event::DataIn { task, offset, data }) => {
                     self.buffers.copy(*task, *offset, data);
                     continue;
                 }
-                NexusEvent::Session(Event::Completed { task, .. }) => self.buffers.remove(*task),
+                NexusEvent::Session(Event::Completed { task, .. }) => context = self.buffers.remove(*task),
                 _ => {}
             }
-            if let Some(shown) = self.shown.show(event) {
+            if let Some(shown) = self.shown.show(event, context) {
                 return shown;
             }
         }
@@ -59,9 +61,7 @@ impl NexusState {
     pub(crate) fn submit(&mut self, now: Instant, command: &CommandState) -> Result<TaskId, Failure> {
         command.check()?;
         let task = self.nexus.submit(now, command.command.clone()).map_err(refused)?;
-        if let Some(buffer) = command.buffer {
-            self.buffers.insert(task, buffer);
-        }
+        self.buffers.insert(task, command.buffer, command.context);
         Ok(task)
     }
 

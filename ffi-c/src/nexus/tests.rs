@@ -17,6 +17,7 @@ use iscsicore::{DataList, PeerError, TransportError};
 use super::show::ShownEvent;
 use super::*;
 use crate::limits::ISCSICORE_NEVER;
+use crate::pointer::Context;
 
 const TASK: TaskId = TaskId::from_bits(5 << 32 | 3);
 
@@ -37,7 +38,7 @@ fn shown(
     kind: iscsicore_nexus_event_kind,
 ) -> iscsicore_nexus_event_body {
     // SAFETY: it lives until the next one is shown.
-    let event = unsafe { *shown.show(event).unwrap() };
+    let event = unsafe { *shown.show(event, Context::default()).unwrap() };
     assert_eq!(event.kind, kind);
     event.u
 }

@@ -123,7 +123,12 @@ impl Disk {
                             }
                             _ => {
                                 self.blocks[place].copy_from_slice(&talk::gather(op.data, op.data_count));
-                                iscsicore_unit_resume(self.unit, command, 0, 0)
+                                iscsicore_unit_resume(
+                                    self.unit,
+                                    command,
+                                    iscsicore_ffi::op::iscsicore_io::Done as i32,
+                                    0,
+                                )
                             }
                         };
                         assert_eq!(resumed, OK);
