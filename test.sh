@@ -15,8 +15,8 @@ case "${1-}" in
     *) sed -n '2,8s/^# \{0,1\}//p' "$0"; [ "$1" = --help ]; exit ;;
 esac
 
-PACKAGES="libiscsi-bin tgt istgt qemu-utils qemu-block-extra tshark valgrind sg3-utils strace"
-PROGRAMS="iscsi-test-cu iscsi-perf iscsi-ls tgtd istgt qemu-img qemu-io tshark valgrind sg_inq strace"
+PACKAGES="libiscsi-bin tgt istgt qemu-utils qemu-block-extra tshark valgrind sg3-utils strace gcc g++ clang cmake make pkg-config binutils"
+PROGRAMS="iscsi-test-cu iscsi-perf iscsi-ls tgtd istgt qemu-img qemu-io tshark valgrind sg_inq strace gcc g++ clang clang++ cmake make pkg-config nm readelf"
 BINARY="${CARGO_TARGET_DIR:-target}/release/iscsicored"
 EXERCISE="${CARGO_TARGET_DIR:-target}/release/exercise"
 passed=0 failed=0 skipped=0 summary="" python_found=""
@@ -70,6 +70,32 @@ python_command() { # prints a Python of at least 3.11
     done
 }
 
+# The C library: installed as its users install it, and everything in C and C++ built with that.
+c_library() {
+    local place
+    step "libiscsicore: install, link, symbols" "$python_found" ffi-c/tests/install.py
+    step "libiscsicore: C tests, valgrind, sanitizers" "$python_found" ffi-c/tests/c.py
+    step "libiscsicore: C++ tests" "$python_found" ffi-c/tests/cpp.py
+    step "libiscsicore: manual" "$python_found" ffi-c/tests/manual.py
+    step "libiscsicore: fuzzing for 30 s" "$python_found" ffi-c/fuzz/run.py --seconds 30
+    place=$(mktemp -d) || return
+    trap 'rm -rf "$place"' RETURN
+    step "libiscsicore: examples" c_examples "$place" || return
+    export ISCSICORE_C_EXAMPLES=$place/examples
+    step "interop: C programs" "$python_found" interop/test_c.py
+    for suite in tools login wire hostile; do
+        step "interop: $suite on the C target" "$python_found" "interop/test_$suite.py" --target c
+    done
+    step "interop: iscsi-test-cu on the C target" "$python_found" interop/test_cu.py --required --target c
+    step "interop: kill -9 on the C target" "$python_found" interop/kill9.py --rounds 10 --target c
+    step "interop: initiator" "$python_found" interop/test_initiator.py
+}
+
+c_examples() { # DIRECTORY: installs the library there, and the examples with it
+    make -s -C ffi-c install PREFIX="$1" &&
+        PKG_CONFIG_PATH=$1/lib/pkgconfig make -s -C examples/c BUILD="$1/examples"
+}
+
 interop() {
     local missing
     missing=$(missing_programs)
@@ -78,7 +104,7 @@ interop() {
         missing=$(missing_programs)
     fi
     if [ -n "$missing" ]; then
-        skip "interop" "missing:$missing. Install: apt-get install $PACKAGES"
+        skip "interop and libiscsicore" "missing:$missing. Install: apt-get install $PACKAGES"
         return
     fi
     if [ ! -x "$BINARY" ]; then
@@ -90,9 +116,9 @@ interop() {
     step "interop: login" "$python_found" interop/test_login.py
     step "interop: wire" "$python_found" interop/test_wire.py
     if [ -x "$EXERCISE" ]; then
-        step "interop: initiator" "$python_found" interop/test_initiator.py
+        c_library
     else
-        skip "interop: initiator" "$EXERCISE was not built"
+        skip "libiscsicore and interop: initiator" "$EXERCISE was not built"
     fi
     step "interop: hostile bytes" "$python_found" interop/test_hostile.py
     step "interop: iscsi-test-cu on glommio" "$python_found" interop/test_cu.py --required --runtime glommio
