@@ -310,9 +310,12 @@ static void run(struct client *c)
     while (!c->ended) {
         const iscsicore_nexus_event *event;
         require(iscsicore_nexus_next_event(c->nexus, &event), "next event");
+        bool wrote = event == NULL && c->connected && write_some(c);
+        if (event == NULL && !wrote)
+            require(iscsicore_nexus_next_event(c->nexus, &event), "next event"); /* to transmit may have brought some */
         if (event != NULL)
             act(c, event);
-        else if (!c->connected || !write_some(c))
+        else if (!wrote)
             wait_for_something(c);
         else if (c->connected)
             (void)iscsicore_nexus_receive(c->nexus, now(), c->rx); /* it may have waited for room */

@@ -167,6 +167,9 @@ void client::discover(const std::function<void(const iscsicore_target_record &)>
     bool answered = false;
     on_targets_ = [&](const iscsicore_targets_event &event) {
         answered = true;
+        if (event.cause != ISCSICORE_CAUSE_NONE) {
+            throw std::runtime_error("the target does not say which targets there are");
+        }
         for (const auto &target : ic::span<const iscsicore_target_record>(event.targets, event.target_count)) {
             each(target);
         }

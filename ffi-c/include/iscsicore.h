@@ -9,7 +9,10 @@
  * Rules for all functions, where their own comments say nothing else:
  *
  * Results.    A function returns an iscsicore_status; anything but ISCSICORE_STATUS_OK is a
- *             failure, which changed nothing. iscsicore_error_message says in words why the last
+ *             failure, which changed nothing, but for ISCSICORE_STATUS_PEER_ERROR, which tells of
+ *             the peer, and ISCSICORE_STATUS_PANICKED. NULL for a handle or a result, options of a
+ *             wrong size, and a handle in use are failures of every function, and are not told
+ *             again in each comment. iscsicore_error_message says in words why the last
  *             call of this thread failed. Results are written through the last parameters, which
  *             must not be NULL. A failed call writes none of them, but it sets the place for a new
  *             handle to NULL, and when a buffer is too small it tells the length that is needed.
@@ -31,9 +34,13 @@
  * Options.    A struct with a field `size` grows in later versions: set all of it to zero, `size` to
  *             its sizeof, then what is to differ from the default, which is always 0 or NULL. A
  *             program that was built with an older header goes on working.
+ * Structs     that a program allocates and that have no `size`, and those that stand in arrays, never
+ *   without   change. Structs that the library gives by pointer grow at their ends.
+ *   size.
  * Payload     that is lent with a release function is not copied. It must stay where it is, and
  *   lent.     unchanged, until the function is called, once, from within any call, of any thread
- *             that uses the library. When the call that lends fails, nothing was lent.
+ *             that uses the library. When the call that lends fails, nothing was lent, unless it
+ *             failed with ISCSICORE_STATUS_PANICKED: then the memory must stay for ever.
  * Enums       that a program hands in are of type int: a number that is no value of the enum is
  *             ISCSICORE_STATUS_INVALID_ARGUMENT. Later versions may add values to enums that the
  *             library hands out: have a default in every switch.
@@ -105,8 +112,9 @@ typedef enum iscsicore_status {
     /** The task, job, request, link or unit has ended, or never was. */
     ISCSICORE_STATUS_UNKNOWN = 6,
     /**
-     * As many commands as the queue takes are outstanding. Try again after
-     * ISCSICORE_NEXUS_EVENT_KIND_ROOM_AGAIN.
+     * As many commands as the queue takes are outstanding: try again after
+     * ISCSICORE_NEXUS_EVENT_KIND_ROOM_AGAIN. Or a simple connection has not taken yet what it was
+     * fed.
      */
     ISCSICORE_STATUS_QUEUE_FULL = 7,
     /** The handle is in use: by another thread, or by the call from which a callback was called. */
@@ -133,7 +141,8 @@ const char *iscsicore_status_text(int status);
 
 /**
  * Why the last call of this thread that failed did so: what was wrong, and often with which value.
- * Empty when none has failed yet. The string lives until the next call of this thread that fails.
+ * Empty when none has failed yet. The string has at most 1023 bytes. It stays until the next call
+ * of this thread that fails, which writes another one in its place.
  */
 const char *iscsicore_error_message(void);
 
@@ -162,7 +171,10 @@ typedef struct iscsicore_payload {
     const iscsicore_iovec *slices;
     /** How many; 0 is empty payload. */
     size_t count;
-    /** Gives the memory back; NULL has it copied. */
+    /**
+     * Gives the memory back; NULL has it copied. For memory that is there for ever and does not
+     * change, a function that does nothing.
+     */
     iscsicore_release release;
     /** What `release` is called with. */
     void *context;
@@ -308,9 +320,11 @@ typedef struct iscsicore_offer {
     uint16_t time2retain;
     /** Not used; 0. */
     uint16_t reserved;
+    /** Not used; 0. */
+    uint32_t reserved2;
 } iscsicore_offer;
 
-/** What a login agreed on. */
+/** What a login agreed on. Its size never changes. */
 typedef struct iscsicore_parameters {
     /** Whether headers carry a CRC32C. */
     bool header_digest;
@@ -336,6 +350,8 @@ typedef struct iscsicore_parameters {
     uint16_t time2retain;
     /** ErrorRecoveryLevel. */
     uint8_t error_recovery_level;
+    /** 0; room for what later versions tell. */
+    uint32_t reserved[8];
 } iscsicore_parameters;
 
 /* ==============================================================================================
@@ -382,7 +398,8 @@ iscsicore_status iscsicore_receiver_free(iscsicore_receiver *receiver);
  * Says where the next bytes of the connection are to be read: `*memory` has room for `*len` of
  * them, until the next call on this receiver. Read, then call iscsicore_receiver_advance.
  *
- * `*len` is 0 when the session is to take what has arrived first: reading stops.
+ * `*len` is 0 when the session is to take what has arrived first: reading stops. Ask again after it
+ * has received, after the transmitter was emptied, or a job was finished.
  *
  * Errors: ISCSICORE_STATUS_WRONG_STATE while payload belongs into the buffer of a command;
  * iscsicore_nexus_want says where.
@@ -478,6 +495,9 @@ iscsicore_status iscsicore_buffer_pool_take_back(iscsicore_buffer_pool *pool,
 /**
  * Where the library gets memory from, in place of malloc. Set `size` to
  * sizeof(iscsicore_allocator).
+ *
+ * The functions must not call this library, and must not fail in another way than by giving NULL.
+ * They are called within calls of the library, and when a thread that has used it ends.
  */
 typedef struct iscsicore_allocator {
     /** sizeof(iscsicore_allocator). */
@@ -508,7 +528,8 @@ typedef struct iscsicore_allocator {
  * is copied.
  *
  * It must be the very first call of the library in the process, but for iscsicore_version and
- * iscsicore_status_text. When there is no memory the process aborts, whoever the allocator is.
+ * iscsicore_status_text. When there is no memory the process aborts, whoever the allocator is. When
+ * every handle was freed, what is left is the copy of `functions`, for ever.
  *
  * Errors: ISCSICORE_STATUS_NULL_POINTER without `allocate` or `free`; ISCSICORE_STATUS_WRONG_STATE
  * when memory was allocated before, also by a call of this function that failed.
@@ -735,6 +756,8 @@ typedef struct iscsicore_unit_options {
     uint32_t task_functions;
     /** Not used; 0. */
     uint32_t reserved;
+    /** Not used; 0. */
+    uint32_t reserved2;
 } iscsicore_unit_options;
 
 /* ==============================================================================================
@@ -842,8 +865,9 @@ iscsicore_status iscsicore_host_config_add_portal(iscsicore_host_config *config,
                                                   const char *announce);
 
 /**
- * Puts a unit behind a LUN of a target, 0 to 16383, with an iscsicore_access. A unit may stand
- * behind many LUNs, of many targets.
+ * Puts a unit behind a LUN of a target, the plain number 0 to 16383, with an iscsicore_access. A
+ * unit may stand behind many LUNs, of many targets. ISCSICORE_ACCESS_READ_ONLY keeps those from
+ * writing who come by this LUN; `read_only` of the unit, everybody.
  *
  * `initiator` NULL: for every initiator that has no LUNs of its own. With a name, this LUN is that
  * initiator's own: of this target it sees its own LUNs only. That the unit exists is checked by
@@ -988,7 +1012,8 @@ iscsicore_status iscsicore_host_free(iscsicore_host *host);
  *
  * `local_address` is the address that the initiator reached, as getsockname and
  * iscsicore_address_text give it: "192.0.2.1:3260", "[2001:db8::1]:3260". It decides the portal
- * group. `seed` is 32 bytes that nobody can predict, such as getrandom gives, and of no other use.
+ * group: at an address that is no portal of a target, that target is not found. `seed` is 32 bytes
+ * that nobody can predict, such as getrandom gives, and of no other use.
  *
  * Errors: ISCSICORE_STATUS_REFUSED when too many connections are logging in: close this one.
  * ISCSICORE_STATUS_INVALID_ARGUMENT for an address that is none.
@@ -1025,7 +1050,9 @@ iscsicore_status iscsicore_host_transmit(iscsicore_host *host,
 
 /**
  * Tells whether nothing more will be said on a connection: after one more iscsicore_host_transmit
- * write what the transmitter has, close the socket and call iscsicore_host_lost.
+ * write what the transmitter has, close the socket and call iscsicore_host_lost. To close a socket
+ * with bytes unread resets it, and the initiator may lose the last answer: shut down its writing
+ * side, and read for a moment what still comes, first.
  *
  * Errors: ISCSICORE_STATUS_UNKNOWN when there is no such connection.
  */
@@ -1083,11 +1110,13 @@ iscsicore_status iscsicore_host_config_allow_initiator(iscsicore_host_config *co
 
 /**
  * Adds a CHAP account of a target, or of discovery (ISCSICORE_DISCOVERY). As soon as there is one,
- * logins must prove one.
+ * logins must prove one. The two are apart: with accounts of targets alone, everybody may ask which
+ * targets there are.
  *
- * RFC 7143 section 9.2.1 asks for secrets of at least 12 bytes. `initiator` NULL lets every
- * initiator use the account; a name lets only that one, and the same account may be added again for
- * another. A discovery session that names a target is held to the accounts of that target.
+ * RFC 7143 section 9.2.1 asks for secrets of at least 12 bytes; shorter ones are taken. `initiator`
+ * NULL lets every initiator use the account; a name lets only that one, and the same account may be
+ * added again for another. A discovery session that names a target is held to the accounts of that
+ * target.
  *
  * Errors: ISCSICORE_STATUS_UNKNOWN when there is no such target.
  */
@@ -1427,13 +1456,15 @@ iscsicore_status iscsicore_unit_luns_changed(iscsicore_unit *unit, uint64_t nexu
  * ready to send, in bytes; `attribute` is an iscsicore_task_attribute. What is to be done says
  * iscsicore_disk_command_step.
  *
- * REPORT LUNS is answered by iscsicore_report_luns, which knows the other units: this unit answers
- * that it is LUN 0.
+ * REPORT LUNS is answered by iscsicore_disk_command_report_luns, which knows the other units: this
+ * unit answers that it is LUN 0.
  *
  * Ownership: the command is the caller's, until iscsicore_disk_command_free.
  *
- * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes, or more than 260. Everything
- * else that is wrong with a command is told to the initiator, in its reply.
+ * Errors: ISCSICORE_STATUS_UNKNOWN for a nexus that is not attached,
+ * ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes or more than 260, and for an attribute
+ * that is none. Everything else that is wrong with a command is told to the initiator, in its
+ * reply.
  */
 iscsicore_status iscsicore_unit_start(iscsicore_unit *unit,
                                       uint64_t nexus,
@@ -1467,11 +1498,11 @@ iscsicore_status iscsicore_disk_command_free(iscsicore_disk_command *command);
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes, or more than 260, and for more
  * than 16384 LUNs.
  */
-iscsicore_status iscsicore_report_luns(const uint8_t *cdb,
-                                       size_t cdb_len,
-                                       const uint64_t *luns,
-                                       size_t count,
-                                       iscsicore_disk_command **command);
+iscsicore_status iscsicore_disk_command_report_luns(const uint8_t *cdb,
+                                                    size_t cdb_len,
+                                                    const uint64_t *luns,
+                                                    size_t count,
+                                                    iscsicore_disk_command **command);
 
 /**
  * Answers a command, other than REPORT LUNS, for a LUN behind which there is no unit: a command
@@ -1479,9 +1510,9 @@ iscsicore_status iscsicore_report_luns(const uint8_t *cdb,
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes, or more than 260.
  */
-iscsicore_status iscsicore_absent_unit(const uint8_t *cdb,
-                                       size_t cdb_len,
-                                       iscsicore_disk_command **command);
+iscsicore_status iscsicore_disk_command_absent_unit(const uint8_t *cdb,
+                                                    size_t cdb_len,
+                                                    iscsicore_disk_command **command);
 
 /**
  * Goes on with a command whose operation was carried out, or has failed: `io` is an iscsicore_io,
@@ -2561,11 +2592,11 @@ const char *iscsicore_scsi_status_text(int status);
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no or more than 260 bytes,
  * ISCSICORE_STATUS_BUFFER_TOO_SMALL.
  */
-iscsicore_status iscsicore_command_name(const uint8_t *cdb,
-                                        size_t cdb_len,
-                                        char *buffer,
-                                        size_t capacity,
-                                        size_t *len);
+iscsicore_status iscsicore_cdb_name(const uint8_t *cdb,
+                                    size_t cdb_len,
+                                    char *buffer,
+                                    size_t capacity,
+                                    size_t *len);
 
 /**
  * Reads the answer to REPORT LUNS: the LUNs in it, as 64 bits each. `*count` is their number,
@@ -2601,21 +2632,21 @@ iscsicore_status iscsicore_lba_status_decode(const uint8_t *bytes,
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for less than 8 bytes,
  * ISCSICORE_STATUS_BUFFER_TOO_SMALL.
  */
-iscsicore_status iscsicore_keys_decode(const uint8_t *bytes,
-                                       size_t len,
-                                       uint32_t *generation,
-                                       uint64_t *keys,
-                                       size_t capacity,
-                                       size_t *count);
+iscsicore_status iscsicore_pr_keys_decode(const uint8_t *bytes,
+                                          size_t len,
+                                          uint32_t *generation,
+                                          uint64_t *keys,
+                                          size_t capacity,
+                                          size_t *count);
 
 /**
  * Reads the answer to PERSISTENT RESERVE IN (READ RESERVATION). Any thread.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT when it is too short.
  */
-iscsicore_status iscsicore_reservation_decode(const uint8_t *bytes,
-                                              size_t len,
-                                              iscsicore_reservation *reservation);
+iscsicore_status iscsicore_pr_reservation_decode(const uint8_t *bytes,
+                                                 size_t len,
+                                                 iscsicore_reservation *reservation);
 
 /**
  * Reads sense data, fixed or descriptor format. Any thread.
@@ -2677,11 +2708,11 @@ iscsicore_status iscsicore_inquiry_decode(const uint8_t *bytes,
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
  */
-iscsicore_status iscsicore_vpd_pages(const uint8_t *bytes,
-                                     size_t bytes_len,
-                                     uint8_t *pages,
-                                     size_t capacity,
-                                     size_t *len);
+iscsicore_status iscsicore_vpd_pages_decode(const uint8_t *bytes,
+                                            size_t bytes_len,
+                                            uint8_t *pages,
+                                            size_t capacity,
+                                            size_t *len);
 
 /**
  * Writes the serial number in the Unit Serial Number page (80h), without padding, into `buffer`,
@@ -2689,11 +2720,11 @@ iscsicore_status iscsicore_vpd_pages(const uint8_t *bytes,
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
  */
-iscsicore_status iscsicore_vpd_serial(const uint8_t *bytes,
-                                      size_t bytes_len,
-                                      char *buffer,
-                                      size_t capacity,
-                                      size_t *len);
+iscsicore_status iscsicore_vpd_serial_decode(const uint8_t *bytes,
+                                             size_t bytes_len,
+                                             char *buffer,
+                                             size_t capacity,
+                                             size_t *len);
 
 /**
  * Tells the name at `index`, from 0 on, in the Device Identification page (83h): what it names, and
@@ -2704,49 +2735,49 @@ iscsicore_status iscsicore_vpd_serial(const uint8_t *bytes,
  * Errors: ISCSICORE_STATUS_UNKNOWN when there are no more, ISCSICORE_STATUS_INVALID_ARGUMENT for
  * another page, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
  */
-iscsicore_status iscsicore_vpd_designator(const uint8_t *bytes,
-                                          size_t bytes_len,
-                                          size_t index,
-                                          iscsicore_designator *designator,
-                                          char *buffer,
-                                          size_t capacity,
-                                          size_t *len);
+iscsicore_status iscsicore_vpd_designator_decode(const uint8_t *bytes,
+                                                 size_t bytes_len,
+                                                 size_t index,
+                                                 iscsicore_designator *designator,
+                                                 char *buffer,
+                                                 size_t capacity,
+                                                 size_t *len);
 
 /**
  * Reads the Block Limits page (B0h). What it is too short for is not told. Any thread.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
  */
-iscsicore_status iscsicore_vpd_block_limits(const uint8_t *bytes,
-                                            size_t len,
-                                            iscsicore_block_limits *limits);
+iscsicore_status iscsicore_vpd_block_limits_decode(const uint8_t *bytes,
+                                                   size_t len,
+                                                   iscsicore_block_limits *limits);
 
 /**
  * Reads the Block Device Characteristics page (B1h). Any thread.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
  */
-iscsicore_status iscsicore_vpd_block_characteristics(const uint8_t *bytes,
-                                                     size_t len,
-                                                     iscsicore_block_characteristics *characteristics);
+iscsicore_status iscsicore_vpd_block_characteristics_decode(const uint8_t *bytes,
+                                                            size_t len,
+                                                            iscsicore_block_characteristics *characteristics);
 
 /**
  * Reads the Logical Block Provisioning page (B2h). Any thread.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
  */
-iscsicore_status iscsicore_vpd_provisioning(const uint8_t *bytes,
-                                            size_t len,
-                                            iscsicore_provisioning *provisioning);
+iscsicore_status iscsicore_vpd_provisioning_decode(const uint8_t *bytes,
+                                                   size_t len,
+                                                   iscsicore_provisioning *provisioning);
 
 /**
  * Reads the Extended INQUIRY Data page (86h). Any thread.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
  */
-iscsicore_status iscsicore_vpd_extended_inquiry(const uint8_t *bytes,
-                                                size_t len,
-                                                iscsicore_extended_inquiry *inquiry);
+iscsicore_status iscsicore_vpd_extended_inquiry_decode(const uint8_t *bytes,
+                                                       size_t len,
+                                                       iscsicore_extended_inquiry *inquiry);
 
 /* ==============================================================================================
  * SCSI commands
@@ -2754,7 +2785,7 @@ iscsicore_status iscsicore_vpd_extended_inquiry(const uint8_t *bytes,
 
 /**
  * A SCSI command, to be submitted to a nexus as often as its maker likes. `lun` is everywhere the
- * 64 bits of the LUN field; units 0 to 255 are their number shifted left by 48 bits.
+ * 64 bits of the LUN field: iscsicore_lun makes them of a number. 0 is LUN 0; 1 is not LUN 1.
  *
  * The commands of the functions named after them are sent again after a passing condition, and
  * after the loss of the connection where doing them twice is as good as once. They have no time
@@ -3655,6 +3686,8 @@ typedef struct iscsicore_completed_event {
     const iscsicore_iovec *data;
     /** How many. */
     size_t data_count;
+    /** How many bytes they have: `received`, or 0 for a command with a buffer. */
+    size_t data_len;
     /**
      * How many bytes less than expected the target moved (below 0), or more it would have (above
      * 0); of a command that sends and receives, about what it sends.
@@ -3718,7 +3751,7 @@ typedef struct iscsicore_initiator_options {
     size_t size;
     /**
      * Where the target is, "host:port"; it comes back as it is with
-     * ISCSICORE_NEXUS_EVENT_KIND_DIAL. Required.
+     * ISCSICORE_NEXUS_EVENT_KIND_DIAL, and is not looked at otherwise. Required.
      */
     const char *address;
     /** InitiatorName: an iSCSI name, "iqn.2001-04.com.example:me". Required. */
@@ -3829,8 +3862,8 @@ iscsicore_status iscsicore_nexus_next_event(iscsicore_nexus *nexus,
 iscsicore_status iscsicore_nexus_connected(iscsicore_nexus *nexus, uint64_t now);
 
 /**
- * Tells that no transport could be opened; `why` in words for people. Nothing happens when it is
- * wanted no more.
+ * Tells that no transport could be opened; `why` in words for people, which are put behind the
+ * address. Nothing happens when it is wanted no more.
  */
 iscsicore_status iscsicore_nexus_dial_failed(iscsicore_nexus *nexus, uint64_t now, const char *why);
 
@@ -3840,9 +3873,10 @@ iscsicore_status iscsicore_nexus_dial_failed(iscsicore_nexus *nexus, uint64_t no
  * library. Read, then call iscsicore_nexus_advance. `*count` is 0 when the nexus is to take what
  * has arrived first (iscsicore_nexus_receive), and at most `capacity` and 2.
  *
- * The slices hold until the next call on the nexus or on the receiver: finish the read before. A
- * read that goes on after ISCSICORE_NEXUS_EVENT_KIND_COMPLETED was taken would write into a buffer
- * that is the program's again.
+ * The slices hold until the next call on the nexus or on the receiver, but for those that only ask
+ * (iscsicore_nexus_timeout, iscsicore_nexus_is_up and the like): finish the read before. A read
+ * that goes on after ISCSICORE_NEXUS_EVENT_KIND_COMPLETED was taken would write into a buffer that
+ * is the program's again.
  *
  * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a capacity of 0.
  */
@@ -3965,7 +3999,8 @@ iscsicore_status iscsicore_nexus_abort(iscsicore_nexus *nexus, uint64_t now, uin
 /**
  * Aborts a command whose end nobody waits for: no event tells of it, and its buffer is the
  * program's again at once. Payload that was lent to it is given back when the target is done with
- * it. Nothing happens when it has ended.
+ * it. A command that has ended, of which no event was taken yet, is cancelled, too; otherwise
+ * nothing happens when it has ended.
  */
 iscsicore_status iscsicore_nexus_cancel(iscsicore_nexus *nexus, uint64_t now, uint64_t task);
 
@@ -4020,7 +4055,8 @@ iscsicore_status iscsicore_nexus_ping(iscsicore_nexus *nexus,
  * want to spare that use receivers and transmitters with iscsicore_host or iscsicore_nexus, which
  * are what is inside.
  *
- * Threads: any, one call at a time; a call of a target's connection uses its host, too.
+ * Threads: any, one call at a time; a call of a target's connection uses its host, too, and one of
+ * an initiator's its nexus.
  */
 typedef struct iscsicore_simple iscsicore_simple;
 
@@ -4069,8 +4105,8 @@ iscsicore_status iscsicore_simple_target(iscsicore_host *host,
 
 /**
  * Takes a connection that the program has opened to a target, to log in there. The arguments are
- * those of iscsicore_nexus_new; `address` is told to nobody, and a connection that is lost is not
- * opened again.
+ * those of iscsicore_nexus_new; `address` is only used in messages, and a connection that is lost
+ * is not opened again.
  *
  * Ownership: the caller's, until iscsicore_simple_free.
  *
@@ -4131,7 +4167,7 @@ iscsicore_status iscsicore_simple_next_event(iscsicore_simple *simple,
 
 /**
  * Tells that the socket is closed or broken. Events of an initiator tell what became of its
- * commands.
+ * commands, and ISCSICORE_SIMPLE_EVENT_KIND_CLOSE follows. What had not been taken is gone.
  */
 iscsicore_status iscsicore_simple_lost(iscsicore_simple *simple, uint64_t now);
 

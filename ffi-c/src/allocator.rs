@@ -8,10 +8,13 @@ use std::alloc::System;
 
 use crate::boundary::guard;
 use crate::handle::null;
-use crate::options::{Options, read};
+use crate::options::{Options, end_of, read};
 use crate::status::{Failure, iscsicore_status};
 
 /// Where the library gets memory from, in place of malloc. Set `size` to sizeof(iscsicore_allocator).
+///
+/// The functions must not call this library, and must not fail in another way than by giving NULL. They are called within calls
+/// of the library, and when a thread that has used it ends.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct iscsicore_allocator {
@@ -42,8 +45,10 @@ pub struct iscsicore_allocator {
 // SAFETY: numbers, nullable function pointers and a pointer.
 unsafe impl Options for iscsicore_allocator {
     const NAME: &'static str = "iscsicore_allocator";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, context);
 }
+
+const _: () = assert!(end_of!(iscsicore_allocator, context) == size_of::<iscsicore_allocator>());
 
 /// Nothing was allocated yet.
 const UNTOUCHED: u8 = 0;
@@ -60,7 +65,8 @@ static FUNCTIONS: AtomicPtr<iscsicore_allocator> = AtomicPtr::new(null_mut());
 /// called on every thread that calls the library; what `functions` points to is copied.
 ///
 /// It must be the very first call of the library in the process, but for iscsicore_version and iscsicore_status_text.
-/// When there is no memory the process aborts, whoever the allocator is.
+/// When there is no memory the process aborts, whoever the allocator is. When every handle was freed, what is left is the copy of
+/// `functions`, for ever.
 ///
 /// Errors: ISCSICORE_STATUS_NULL_POINTER without `allocate` or `free`; ISCSICORE_STATUS_WRONG_STATE when memory was
 /// allocated before, also by a call of this function that failed.

@@ -15,10 +15,8 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> iscsicore_sta
         Ok(Err(failure)) => failure,
         Err(panic) => Failure::new(iscsicore_status::Panicked, words_of(panic.as_ref())),
     };
-    let status = failure.status;
-    // To keep the words allocates, which may panic in turn when there is no memory.
-    let _ = catch_unwind(AssertUnwindSafe(|| remember(&failure)));
-    status
+    remember(&failure);
+    failure.status
 }
 
 fn words_of(panic: &(dyn Any + Send)) -> String {

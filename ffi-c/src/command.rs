@@ -33,8 +33,8 @@ pub use modes::*;
 pub use provisioning::*;
 pub use reservation::*;
 
-/// A SCSI command, to be submitted to a nexus as often as its maker likes. `lun` is everywhere the 64 bits of the LUN field;
-/// units 0 to 255 are their number shifted left by 48 bits.
+/// A SCSI command, to be submitted to a nexus as often as its maker likes. `lun` is everywhere the 64 bits of the LUN field:
+/// iscsicore_lun makes them of a number. 0 is LUN 0; 1 is not LUN 1.
 ///
 /// The commands of the functions named after them are sent again after a passing condition, and after the loss of the
 /// connection where doing them twice is as good as once. They have no time limit, and what they receive is collected. All

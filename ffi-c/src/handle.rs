@@ -61,27 +61,31 @@ impl<T> Handle<T> {
 }
 
 /// A handle for the time of one call.
-pub(crate) struct Locked<'a, T>(&'a Handle<T>);
+pub(crate) struct Locked<'a, T> {
+    handle: &'a Handle<T>,
+    /// Whether a panic was under way already, which then has nothing to do with this handle.
+    panicking: bool,
+}
 
 impl<T> Deref for Locked<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
         // SAFETY: `state` is LOCKED, by whoever made this value: there is no other reference.
-        unsafe { &*self.0.value.get() }
+        unsafe { &*self.handle.value.get() }
     }
 }
 
 impl<T> DerefMut for Locked<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above.
-        unsafe { &mut *self.0.value.get() }
+        unsafe { &mut *self.handle.value.get() }
     }
 }
 
 impl<T> Drop for Locked<'_, T> {
     fn drop(&mut self) {
-        let after = if std::thread::panicking() { BROKEN } else { FREE };
-        self.0.state.store(after, Ordering::Release);
+        let after = if std::thread::panicking() && !self.panicking { BROKEN } else { FREE };
+        self.handle.state.store(after, Ordering::Release);
     }
 }
 
@@ -94,7 +98,7 @@ pub(crate) unsafe fn lock<'a, H: Opaque + 'a>(pointer: *const H) -> Result<Locke
     let Some(handle) = (unsafe { pointer.as_ref() }) else { return Err(null(H::NAME)) };
     let handle = handle.handle();
     match handle.state.compare_exchange(FREE, LOCKED, Ordering::Acquire, Ordering::Relaxed) {
-        Ok(_) => Ok(Locked(handle)),
+        Ok(_) => Ok(Locked { handle, panicking: std::thread::panicking() }),
         Err(LOCKED) => Err(busy::<H>()),
         Err(_) => {
             let message = format!("this {} met a bug of the library before and can only be freed", H::NAME);

@@ -169,7 +169,8 @@ pub unsafe extern "C" fn iscsicore_host_free(host: *mut iscsicore_host) -> iscsi
 /// Takes a connection that was accepted, and tells its link: a number that is never used again, and never 0.
 ///
 /// `local_address` is the address that the initiator reached, as getsockname and iscsicore_address_text give it:
-/// "192.0.2.1:3260", "[2001:db8::1]:3260". It decides the portal group. `seed` is 32 bytes that nobody can predict, such as
+/// "192.0.2.1:3260", "[2001:db8::1]:3260". It decides the portal group: at an address that is no portal of a target, that target is not
+/// found. `seed` is 32 bytes that nobody can predict, such as
 /// getrandom gives, and of no other use.
 ///
 /// Errors: ISCSICORE_STATUS_REFUSED when too many connections are logging in: close this one.
@@ -230,7 +231,8 @@ pub unsafe extern "C" fn iscsicore_host_transmit(
 }
 
 /// Tells whether nothing more will be said on a connection: after one more iscsicore_host_transmit write what the transmitter
-/// has, close the socket and call iscsicore_host_lost.
+/// has, close the socket and call iscsicore_host_lost. To close a socket with bytes unread resets it, and the initiator may lose the
+/// last answer: shut down its writing side, and read for a moment what still comes, first.
 ///
 /// Errors: ISCSICORE_STATUS_UNKNOWN when there is no such connection.
 #[unsafe(no_mangle)]

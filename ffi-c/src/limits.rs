@@ -6,7 +6,7 @@ use core::time::Duration;
 use iscsicore::Limits;
 use iscsicore::login::{DigestOffer, Offer, Parameters};
 
-use crate::options::{Options, read_optional};
+use crate::options::{Options, end_of, read_optional};
 use crate::status::Failure;
 
 /// A point in time that never comes: what functions that tell a deadline write when there is none, and, as a length of time
@@ -85,8 +85,10 @@ pub struct iscsicore_limits {
 // SAFETY: numbers alone.
 unsafe impl Options for iscsicore_limits {
     const NAME: &'static str = "iscsicore_limits";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, abort_data_timeout);
 }
+
+const _: () = assert!(end_of!(iscsicore_limits, abort_data_timeout) == size_of::<iscsicore_limits>());
 
 /// Reads limits; NULL is all defaults.
 ///
@@ -194,13 +196,17 @@ pub struct iscsicore_offer {
     pub time2retain: u16,
     /// Not used; 0.
     pub reserved: u16,
+    /// Not used; 0.
+    pub reserved2: u32,
 }
 
 // SAFETY: numbers alone.
 unsafe impl Options for iscsicore_offer {
     const NAME: &'static str = "iscsicore_offer";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, reserved2);
 }
+
+const _: () = assert!(end_of!(iscsicore_offer, reserved2) == size_of::<iscsicore_offer>());
 
 /// Reads an offer; NULL is all defaults.
 ///
@@ -210,7 +216,7 @@ pub(crate) unsafe fn offer(pointer: *const iscsicore_offer) -> Result<Offer, Fai
     let mut offer = Offer::default();
     // SAFETY: the caller's promise.
     let Some(given) = unsafe { read_optional(pointer) }? else { return Ok(offer) };
-    if given.reserved != 0 {
+    if given.reserved != 0 || given.reserved2 != 0 {
         return Err(Failure::invalid("iscsicore_offer: reserved is not 0"));
     }
     offer.header_digest = digest(given.header_digest, "header_digest")?;
@@ -252,7 +258,7 @@ fn digest(value: c_int, what: &'static str) -> Result<DigestOffer, Failure> {
     }
 }
 
-/// What a login agreed on.
+/// What a login agreed on. Its size never changes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct iscsicore_parameters {
@@ -280,6 +286,8 @@ pub struct iscsicore_parameters {
     pub time2retain: u16,
     /// ErrorRecoveryLevel.
     pub error_recovery_level: u8,
+    /// 0; room for what later versions tell.
+    pub reserved: [u32; 8],
 }
 
 impl From<&Parameters> for iscsicore_parameters {
@@ -297,6 +305,7 @@ impl From<&Parameters> for iscsicore_parameters {
             time2wait: agreed.time2wait,
             time2retain: agreed.time2retain,
             error_recovery_level: agreed.error_recovery_level,
+            reserved: [0; 8],
         }
     }
 }

@@ -60,7 +60,8 @@ const ELSEWHERE: &str = "payload belongs into the buffer of a command: use iscsi
 /// Says where the next bytes of the connection are to be read: `*memory` has room for `*len` of them, until the next call on
 /// this receiver. Read, then call iscsicore_receiver_advance.
 ///
-/// `*len` is 0 when the session is to take what has arrived first: reading stops.
+/// `*len` is 0 when the session is to take what has arrived first: reading stops. Ask again after it has received, after the
+/// transmitter was emptied, or a job was finished.
 ///
 /// Errors: ISCSICORE_STATUS_WRONG_STATE while payload belongs into the buffer of a command; iscsicore_nexus_want says
 /// where.

@@ -124,7 +124,7 @@ pub unsafe extern "C" fn iscsicore_nexus_connected(
     })
 }
 
-/// Tells that no transport could be opened; `why` in words for people. Nothing happens when it is wanted no more.
+/// Tells that no transport could be opened; `why` in words for people, which are put behind the address. Nothing happens when it is wanted no more.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_nexus_dial_failed(
     nexus: *mut iscsicore_nexus,
@@ -144,7 +144,8 @@ pub unsafe extern "C" fn iscsicore_nexus_dial_failed(
 /// iscsicore_nexus_advance. `*count` is 0 when the nexus is to take what has arrived first (iscsicore_nexus_receive), and
 /// at most `capacity` and 2.
 ///
-/// The slices hold until the next call on the nexus or on the receiver: finish the read before. A read that goes on after
+/// The slices hold until the next call on the nexus or on the receiver, but for those that only ask (iscsicore_nexus_timeout,
+/// iscsicore_nexus_is_up and the like): finish the read before. A read that goes on after
 /// ISCSICORE_NEXUS_EVENT_KIND_COMPLETED was taken would write into a buffer that is the program's again.
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a capacity of 0.

@@ -12,8 +12,25 @@ use crate::status::{Failure, iscsicore_status};
 /// enum, no reference.
 pub(crate) unsafe trait Options: Copy {
     const NAME: &'static str;
-    /// The size in the first version of the library that had it.
+    /// The end of the last field that the first version of the library had, by [`end_of`]: it stays when fields are added.
     const FIRST_SIZE: usize;
+}
+
+/// No struct of options will ever be larger: a size that was not filled in is found by it.
+const MOST: usize = 4096;
+
+/// Where a field ends. Behind the last field of options nothing may follow, since C leaves what it pads with as it was; the
+/// fields `reserved` see to that, and an assertion beside every struct.
+macro_rules! end_of {
+    ($options:ty, $field:ident) => {
+        core::mem::offset_of!($options, $field)
+            + $crate::options::size_of_field(|options: &$options| &options.$field)
+    };
+}
+pub(crate) use end_of;
+
+pub(crate) const fn size_of_field<T, F>(_: fn(&T) -> &F) -> usize {
+    size_of::<F>()
 }
 
 /// Reads options: fields that an older program does not have are zero; fields of a newer program that this library does
@@ -27,7 +44,7 @@ pub(crate) unsafe fn read<T: Options>(pointer: *const T) -> Result<T, Failure> {
     }
     // SAFETY: the size comes first, and is there.
     let size = unsafe { pointer.cast::<usize>().read() };
-    if size < T::FIRST_SIZE {
+    if !(T::FIRST_SIZE..=MOST).contains(&size) {
         let message = format!("{}: size is {size}; set it to sizeof({})", T::NAME, T::NAME);
         return Err(Failure::new(iscsicore_status::InvalidSize, message));
     }
@@ -114,6 +131,9 @@ mod tests {
 
     #[test]
     fn a_size_that_was_forgotten_is_noticed() {
+        let endless = Old { size: 1 << 40, depth: 7, flags: 1 };
+        // SAFETY: the size is there.
+        assert_eq!(status(unsafe { read(&raw const endless) }), iscsicore_status::InvalidSize);
         let old = Old { size: 0, depth: 7, flags: 1 };
         // SAFETY: the size is there.
         assert_eq!(status(unsafe { read(&raw const old) }), iscsicore_status::InvalidSize);

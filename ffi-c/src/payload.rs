@@ -1,5 +1,6 @@
 //! Payload: memory of the caller's that is lent, and memory of the library's that is shown.
 
+use core::cell::OnceCell;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -42,7 +43,8 @@ pub struct iscsicore_payload {
     pub slices: *const iscsicore_iovec,
     /// How many; 0 is empty payload.
     pub count: usize,
-    /// Gives the memory back; NULL has it copied.
+    /// Gives the memory back; NULL has it copied. For memory that is there for ever and does not change, a function that does
+    /// nothing.
     pub release: iscsicore_release,
     /// What `release` is called with.
     pub context: *mut c_void,
@@ -64,7 +66,7 @@ pub unsafe extern "C" fn iscsicore_gather(
         // SAFETY: the rules at the head of the header.
         let place = unsafe { out(len, "len") }?;
         // SAFETY: as above.
-        let (total, slices) = unsafe { full_slices(slices, count) }?;
+        let (total, slices) = unsafe { checked(slices, count) }?;
         place.set(total);
         if total > capacity {
             let message = format!("the slices have {total} bytes, the buffer {capacity}");
@@ -74,7 +76,7 @@ pub unsafe extern "C" fn iscsicore_gather(
             return Err(null("the buffer"));
         }
         let mut at = buffer.cast::<u8>();
-        for piece in slices {
+        for piece in full(slices) {
             // SAFETY: the slice has that many bytes, and all of them fit. They may lie in the buffer itself.
             unsafe { at.copy_from(piece.iov_base.cast(), piece.iov_len) };
             // SAFETY: still within the buffer, or just behind it.
@@ -84,14 +86,14 @@ pub unsafe extern "C" fn iscsicore_gather(
     })
 }
 
-/// Slices that have bytes, and how many bytes all of them have.
+/// Slices, and how many bytes all of them have.
 ///
 /// # Safety
 /// As for [`slice`].
-unsafe fn full_slices<'a>(
+unsafe fn checked<'a>(
     slices: *const iscsicore_iovec,
     count: usize,
-) -> Result<(usize, impl Iterator<Item = &'a iscsicore_iovec>), Failure> {
+) -> Result<(usize, &'a [iscsicore_iovec]), Failure> {
     // SAFETY: the caller's promise.
     let slices: &'a [iscsicore_iovec] = unsafe { slice(slices, count, "slices") }?;
     let mut total = 0usize;
@@ -101,7 +103,12 @@ unsafe fn full_slices<'a>(
         }
         total = total.saturating_add(piece.iov_len);
     }
-    Ok((total, slices.iter().filter(|piece| piece.iov_len > 0)))
+    Ok((total, slices))
+}
+
+/// Those that have bytes.
+fn full(slices: &[iscsicore_iovec]) -> impl Iterator<Item = &iscsicore_iovec> {
+    slices.iter().filter(|piece| piece.iov_len > 0)
 }
 
 /// Memory that C has lent.
@@ -126,17 +133,17 @@ impl Drop for Loan {
     }
 }
 
-/// One slice of lent memory.
-struct Slice {
+/// One slice of lent memory, and its loan: alone, or shared with other slices.
+struct Slice<L> {
     base: *const u8,
     len: usize,
-    _loan: Arc<Loan>,
+    _loan: L,
 }
 
 // SAFETY: the memory does not change while it is lent, and may be read from anywhere.
-unsafe impl Send for Slice {}
+unsafe impl<L: Send> Send for Slice<L> {}
 
-impl AsRef<[u8]> for Slice {
+impl<L> AsRef<[u8]> for Slice<L> {
     fn as_ref(&self) -> &[u8] {
         // SAFETY: the caller has lent `len` bytes at `base`, until the loan is dropped.
         unsafe { core::slice::from_raw_parts(self.base, self.len) }
@@ -144,60 +151,106 @@ impl AsRef<[u8]> for Slice {
 }
 
 /// Payload taken in, not yet for good: dropped without [`keep`](Self::keep), nothing was lent.
-pub(crate) struct Payload {
-    data: DataList,
-    loan: Option<Arc<Loan>>,
+pub(crate) struct Payload<'a> {
+    len: usize,
+    source: Source<'a>,
 }
 
-impl Payload {
+enum Source<'a> {
+    Copied(DataList),
+    Lent(Lender<'a>),
+}
+
+/// What is offered as a loan.
+struct Lender<'a> {
+    slices: &'a [iscsicore_iovec],
+    release: unsafe extern "C" fn(*mut c_void),
+    context: *mut c_void,
+    /// Made only for calls that may fail after they have handed the list on.
+    shared: OnceCell<(DataList, Arc<Loan>)>,
+}
+
+impl Payload<'_> {
     pub(crate) fn len(&self) -> usize {
-        self.data.len()
+        self.len
     }
 
     /// For a call that may still fail: a copy of the list, and the promise that is to be kept once it has succeeded.
     pub(crate) fn data(&self) -> DataList {
-        self.data.clone()
+        match &self.source {
+            Source::Copied(data) => data.clone(),
+            Source::Lent(lender) => lender.shared.get_or_init(|| lender.share(false)).0.clone(),
+        }
     }
 
     /// The call has succeeded, or can no longer fail: from now on the memory is lent.
     pub(crate) fn keep(self) -> DataList {
-        if let Some(loan) = &self.loan {
-            loan.taken.store(true, Ordering::Relaxed);
+        match self.source {
+            Source::Copied(data) => data,
+            Source::Lent(lender) => lender.keep(),
         }
-        self.data
+    }
+}
+
+impl Lender<'_> {
+    fn loan(&self, taken: bool) -> Loan {
+        Loan { release: self.release, context: self.context, taken: AtomicBool::new(taken) }
+    }
+
+    /// All slices, with one loan.
+    fn share(&self, taken: bool) -> (DataList, Arc<Loan>) {
+        let loan = Arc::new(self.loan(taken));
+        let slice = |piece: &iscsicore_iovec| Slice {
+            base: piece.iov_base.cast(),
+            len: piece.iov_len,
+            _loan: loan.clone(),
+        };
+        (full(self.slices).map(slice).map(Bytes::from_owner).collect(), loan)
+    }
+
+    fn keep(mut self) -> DataList {
+        if let Some((data, loan)) = self.shared.take() {
+            loan.taken.store(true, Ordering::Relaxed);
+            return data;
+        }
+        // One slice has its loan to itself: this is the way of every read, and allocates once.
+        let mut full = full(self.slices);
+        match (full.next(), full.next()) {
+            (Some(piece), None) => {
+                let (base, len) = (piece.iov_base.cast::<u8>().cast_const(), piece.iov_len);
+                Bytes::from_owner(Slice { base, len, _loan: self.loan(true) }).into()
+            }
+            _ => self.share(true).0,
+        }
     }
 }
 
 /// Reads payload; NULL is empty.
 ///
 /// # Safety
-/// `pointer` is NULL or a payload as the header describes it.
-pub(crate) unsafe fn read(pointer: *const iscsicore_payload) -> Result<Payload, Failure> {
+/// `pointer` is NULL or a payload as the header describes it, for the time of the call.
+pub(crate) unsafe fn read<'a>(pointer: *const iscsicore_payload) -> Result<Payload<'a>, Failure> {
     // SAFETY: the caller's promise.
     let Some(payload) = (unsafe { pointer.as_ref() }) else {
-        return Ok(Payload { data: DataList::new(), loan: None });
+        return Ok(Payload { len: 0, source: Source::Copied(DataList::new()) });
     };
     // SAFETY: the caller's promise.
-    let (total, full) = unsafe { full_slices(payload.slices, payload.count) }?;
-    if total > u32::MAX as usize {
+    let (len, slices) = unsafe { checked(payload.slices, payload.count) }?;
+    if len > u32::MAX as usize {
         return Err(Failure::invalid("payload of more than 2^32 - 1 bytes"));
     }
     let Some(release) = payload.release else {
-        let mut copy = BytesMut::with_capacity(total);
-        for piece in full {
+        let mut copy = BytesMut::with_capacity(len);
+        for piece in full(slices) {
             // SAFETY: the caller has `iov_len` bytes there, for the time of the call.
             copy.extend_from_slice(unsafe {
                 core::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len)
             });
         }
-        return Ok(Payload { data: copy.freeze().into(), loan: None });
+        return Ok(Payload { len, source: Source::Copied(copy.freeze().into()) });
     };
-    let loan = Arc::new(Loan { release, context: payload.context, taken: AtomicBool::new(false) });
-    let data = full
-        .map(|piece| Slice { base: piece.iov_base.cast(), len: piece.iov_len, _loan: loan.clone() })
-        .map(Bytes::from_owner)
-        .collect();
-    Ok(Payload { data, loan: Some(loan) })
+    let lender = Lender { slices, release, context: payload.context, shared: OnceCell::new() };
+    Ok(Payload { len, source: Source::Lent(lender) })
 }
 
 /// Payload of the library's as C is shown it: the slices, and what keeps them alive.
@@ -281,6 +334,35 @@ mod tests {
         drop(data);
         assert_eq!(released, 0, "a part of it is in use");
         drop(part);
+        assert_eq!(released, 1);
+    }
+
+    #[test]
+    fn one_slice_is_lent_without_a_list_that_is_shared() {
+        let (a, mut released) = ([1u8; 5], 0u32);
+        let slices = [piece(&[]), piece(&a)];
+        let lent = payload(&slices, Some(&mut released));
+        // SAFETY: `a` lives.
+        let data = unsafe { read(&raw const lent) }.unwrap().keep();
+        assert_eq!(data.chunks().map(|chunk| chunk.as_ptr()).collect::<Vec<_>>(), [a.as_ptr()]);
+        let part = data.slice(4, 1);
+        drop(data);
+        assert_eq!(released, 0, "a part of it is in use");
+        drop(part);
+        assert_eq!(released, 1);
+    }
+
+    #[test]
+    fn what_was_handed_on_before_the_call_succeeded_is_lent_once() {
+        let (a, mut released) = ([1u8; 5], 0u32);
+        let slices = [piece(&a)];
+        let lent = payload(&slices, Some(&mut released));
+        // SAFETY: `a` lives.
+        let taken = unsafe { read(&raw const lent) }.unwrap();
+        let handed_on = taken.data();
+        drop(taken.keep());
+        assert_eq!(released, 0);
+        drop(handed_on);
         assert_eq!(released, 1);
     }
 

@@ -2,6 +2,7 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 
 use crate::handle::{Opaque, null};
 use crate::status::Failure;
@@ -104,6 +105,26 @@ pub(crate) unsafe fn room<'a, T: Copy + Zeroed>(
     Ok(unsafe { core::slice::from_raw_parts_mut(pointer, len) })
 }
 
+/// Room for `len` bytes of C, as it is: nothing is read, and only what is written is initialised.
+///
+/// # Safety
+/// As for [`room`].
+pub(crate) unsafe fn raw_room<'a>(
+    pointer: *mut u8,
+    len: usize,
+    what: &'static str,
+) -> Result<&'a mut [MaybeUninit<u8>], Failure> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    if pointer.is_null() {
+        return Err(null(what));
+    }
+    check_len::<u8>(len, what)?;
+    // SAFETY: the caller's promise; any memory is uninitialised bytes.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer.cast(), len) })
+}
+
 fn check_len<T>(len: usize, what: &'static str) -> Result<(), Failure> {
     match len.checked_mul(size_of::<T>()) {
         Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
@@ -130,8 +151,6 @@ impl Default for Context {
 /// They are.
 pub(crate) unsafe trait Zeroed {}
 
-// SAFETY: integers.
-unsafe impl Zeroed for u8 {}
 // SAFETY: integers.
 unsafe impl Zeroed for u64 {}
 

@@ -42,7 +42,7 @@ pub extern "C" fn iscsicore_scsi_status_text(status: c_int) -> *const c_char {
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no or more than 260 bytes, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_command_name(
+pub unsafe extern "C" fn iscsicore_cdb_name(
     cdb: *const u8,
     cdb_len: usize,
     buffer: *mut c_char,

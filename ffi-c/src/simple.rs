@@ -1,6 +1,7 @@
 //! A connection in one handle: bytes go in and out by copies, and events say the rest.
 
 use core::ffi::{c_char, c_void};
+use core::mem::MaybeUninit;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
@@ -17,7 +18,7 @@ use crate::nexus::{
     iscsicore_nexus_event_kind, read_initiator_options,
 };
 use crate::payload::iscsicore_iovec;
-use crate::pointer::{out, out_handle, room, seed, slice};
+use crate::pointer::{out, out_handle, raw_room, seed, slice};
 use crate::status::{Failure, iscsicore_status};
 
 /// One connection, target or initiator, in one handle: the way in for those who begin. Hand it what the socket gave
@@ -26,7 +27,7 @@ use crate::status::{Failure, iscsicore_status};
 /// there was neither, wait for the socket and for iscsicore_simple_timeout. It copies all bytes once; programs that want to spare that use receivers and transmitters
 /// with iscsicore_host or iscsicore_nexus, which are what is inside.
 ///
-/// Threads: any, one call at a time; a call of a target's connection uses its host, too.
+/// Threads: any, one call at a time; a call of a target's connection uses its host, too, and one of an initiator's its nexus.
 pub struct iscsicore_simple(Handle<SimpleState>);
 opaque!(iscsicore_simple, SimpleState);
 
@@ -80,39 +81,43 @@ enum Role {
 // SAFETY: what the pointers lead to is used under the lock of its handle alone.
 unsafe impl Send for SimpleState {}
 
+/// What is inside, for the time of one call: taken before anything changes, so that a call which finds it busy has changed nothing.
+enum Inside {
+    Host(Locked<'static, HostState>, u64),
+    Nexus(Locked<'static, NexusState>),
+}
+
 impl Role {
-    fn host(host: *mut iscsicore_host) -> Result<Locked<'static, HostState>, Failure> {
-        // SAFETY: a host is not freed while it has simple connections.
-        unsafe { lock(host) }
+    fn lock(&self) -> Result<Inside, Failure> {
+        Ok(match self {
+            // SAFETY: a host is not freed while it has simple connections.
+            Role::Target { host, link, .. } => Inside::Host(unsafe { lock(*host) }?, *link),
+            // SAFETY: it is freed with its connection, and by nobody else.
+            Role::Initiator { nexus } => Inside::Nexus(unsafe { lock(*nexus) }?),
+        })
     }
+}
 
-    fn nexus(nexus: *mut iscsicore_nexus) -> Result<Locked<'static, NexusState>, Failure> {
-        // SAFETY: it is freed with its connection, and by nobody else.
-        unsafe { lock(nexus) }
-    }
-
-    fn receive(&self, now: u64, rx: &mut Receiver) -> Result<(), Failure> {
+impl Inside {
+    fn receive(&mut self, now: u64, rx: &mut Receiver) -> Result<(), Failure> {
         match self {
-            Role::Target { host, link, .. } => Role::host(*host)?.receive(now, *link, rx),
-            Role::Initiator { nexus } => {
-                Ok(Role::nexus(*nexus)?.nexus.receive(Instant::from_nanos(now), rx)?)
-            }
+            Inside::Host(host, link) => host.receive(now, *link, rx),
+            Inside::Nexus(nexus) => Ok(nexus.nexus.receive(Instant::from_nanos(now), rx)?),
         }
     }
 
-    fn transmit(&self, now: u64, tx: &mut Transmitter) -> Result<(), Failure> {
+    fn transmit(&mut self, now: u64, tx: &mut Transmitter) -> Result<(), Failure> {
         match self {
-            Role::Target { host, link, .. } => Role::host(*host)?.transmit(now, *link, tx)?,
-            Role::Initiator { nexus } => Role::nexus(*nexus)?.nexus.transmit(Instant::from_nanos(now), tx),
+            Inside::Host(host, link) => host.transmit(now, *link, tx)?,
+            Inside::Nexus(nexus) => nexus.nexus.transmit(Instant::from_nanos(now), tx),
         }
         Ok(())
     }
 
     /// Puts as much of `bytes` as is wanted where it is wanted; returns how much that was.
-    fn read(&self, rx: &mut Receiver, bytes: &[u8]) -> Result<usize, Failure> {
-        if let Role::Initiator { nexus } = self {
-            let mut nexus = Role::nexus(*nexus)?;
-            return read_into_buffers(&mut nexus, rx, bytes);
+    fn read(&mut self, rx: &mut Receiver, bytes: &[u8]) -> Result<usize, Failure> {
+        if let Inside::Nexus(nexus) = self {
+            return read_into_buffers(nexus, rx, bytes);
         }
         let Want::Read { staging, .. } = rx.want() else { return Ok(0) };
         let len = staging.len().min(bytes.len());
@@ -121,14 +126,20 @@ impl Role {
         Ok(len)
     }
 
-    fn lost(&self, now: u64) -> Result<(), Failure> {
+    fn lost(&mut self, now: u64) -> Result<(), Failure> {
         match self {
-            Role::Target { host, link, .. } => Role::host(*host)?.lost(now, *link),
-            Role::Initiator { nexus } => {
-                let closed = iscsicore::TransportError::Closed;
-                Role::nexus(*nexus)?.nexus.lost(Instant::from_nanos(now), closed);
+            Inside::Host(host, link) => host.lost(now, *link),
+            Inside::Nexus(nexus) => {
+                nexus.nexus.lost(Instant::from_nanos(now), iscsicore::TransportError::Closed);
                 Ok(())
             }
+        }
+    }
+
+    fn next_job(&mut self) -> *const iscsicore_job {
+        match self {
+            Inside::Host(host, _) => host.next_job(),
+            Inside::Nexus(_) => core::ptr::null(),
         }
     }
 }
@@ -161,11 +172,11 @@ impl SimpleState {
     }
 
     /// Lets the session take what has arrived, as far as it listens; returns how much of `bytes` that took.
-    fn pump(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+    fn pump(&mut self, inside: &mut Inside, bytes: &[u8]) -> Result<usize, Failure> {
         let mut taken = 0;
         loop {
-            self.role.receive(self.now, &mut self.rx)?;
-            let len = self.role.read(&mut self.rx, &bytes[taken..])?;
+            inside.receive(self.now, &mut self.rx)?;
+            let len = inside.read(&mut self.rx, &bytes[taken..])?;
             taken += len;
             if len == 0 {
                 return Ok(taken);
@@ -173,72 +184,69 @@ impl SimpleState {
         }
     }
 
-    /// Goes on with what was fed before.
-    fn pump_unread(&mut self) -> Result<(), Failure> {
+    /// Goes on with what was fed before. A failure is of the peer: nothing that it sent matters any more.
+    fn pump_unread(&mut self, inside: &mut Inside) -> Result<(), Failure> {
         if self.over {
             return Ok(());
         }
         let unread = core::mem::take(&mut self.unread);
-        let taken = self.pump(&unread)?;
+        let taken = self.pump(inside, &unread)?;
         self.unread = unread.slice(taken..);
         Ok(())
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn feed(&mut self, inside: &mut Inside, bytes: &[u8]) -> Result<(), Failure> {
         if self.over {
             return Err(Failure::state("the connection is over"));
         }
-        self.pump_unread()?;
+        self.pump_unread(inside)?;
         if !self.unread.is_empty() {
             let why =
                 "what was fed before has not been taken: take what is to be sent, and finish jobs, first";
             return Err(Failure::new(iscsicore_status::QueueFull, why));
         }
-        let taken = self.pump(bytes)?;
+        let taken = self.pump(inside, bytes)?;
         self.unread = Bytes::copy_from_slice(&bytes[taken..]);
         Ok(())
     }
 
-    fn take(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    fn take(&mut self, inside: &mut Inside, buffer: &mut [MaybeUninit<u8>]) -> Result<usize, Failure> {
         let mut len = 0;
         while len < buffer.len() {
             if !self.tx.has_remaining() {
                 // A transmitter that was emptied lets the session go on. If the peer has done wrong, events tell.
-                let _ = self.pump_unread();
-                self.transmit()?;
+                let _ = self.pump_unread(inside);
+                self.transmit(inside)?;
                 if !self.tx.has_remaining() {
                     break;
                 }
             }
             let chunk = self.tx.chunk();
             let part = chunk.len().min(buffer.len() - len);
-            buffer[len..len + part].copy_from_slice(&chunk[..part]);
+            buffer[len..len + part].write_copy_of_slice(&chunk[..part]);
             self.tx.advance(part);
             len += part;
         }
         Ok(len)
     }
 
-    fn transmit(&mut self) -> Result<(), Failure> {
-        if self.over { Ok(()) } else { self.role.transmit(self.now, &mut self.tx) }
+    fn transmit(&mut self, inside: &mut Inside) -> Result<(), Failure> {
+        if self.over { Ok(()) } else { inside.transmit(self.now, &mut self.tx) }
     }
 
-    fn next_event(&mut self) -> Result<*const iscsicore_simple_event, Failure> {
+    fn next_event(&mut self, inside: &mut Inside) -> Result<*const iscsicore_simple_event, Failure> {
         use iscsicore_simple_event_kind as K;
         (self.event.job, self.event.nexus) = (core::ptr::null(), core::ptr::null());
-        let job = match &self.role {
-            Role::Target { host, .. } => Role::host(*host)?.next_job(),
-            Role::Initiator { .. } => core::ptr::null(),
-        };
-        let told = if job.is_null() { self.next_of_nexus()? } else { core::ptr::null() };
+        let job = inside.next_job();
+        let told = if job.is_null() { self.next_of_nexus(inside) } else { core::ptr::null() };
         let kind = if !job.is_null() {
             K::Job
         } else if !told.is_null() {
             K::Nexus
-        } else if !self.close_told && self.is_closing()? {
-            self.close_told = true;
+        } else if !self.close_told && self.is_closing(inside)? {
             // Nothing is left that the transport would be needed for.
-            self.lost()?;
+            self.lost(inside)?;
+            self.close_told = true;
             K::Close
         } else {
             return Ok(core::ptr::null());
@@ -248,10 +256,9 @@ impl SimpleState {
     }
 
     /// The next event of the nexus that is not about transports: this connection is the only one.
-    fn next_of_nexus(&mut self) -> Result<*const iscsicore_nexus_event, Failure> {
+    fn next_of_nexus(&mut self, inside: &mut Inside) -> *const iscsicore_nexus_event {
         use iscsicore_nexus_event_kind as K;
-        let Role::Initiator { nexus } = &self.role else { return Ok(core::ptr::null()) };
-        let mut nexus = Role::nexus(*nexus)?;
+        let Inside::Nexus(nexus) = inside else { return core::ptr::null() };
         loop {
             let event = nexus.next_event();
             // SAFETY: it lives until the next call.
@@ -261,29 +268,36 @@ impl SimpleState {
                     nexus.nexus.dial_failed(Instant::from_nanos(self.now), why);
                 }
                 Some(K::HangUp) => self.over = true,
-                _ => return Ok(event),
+                _ => return event,
             }
         }
     }
 
     /// Whether the last word has been said and taken.
-    fn is_closing(&mut self) -> Result<bool, Failure> {
-        if self.over {
-            return Ok(!self.tx.has_remaining());
+    fn is_closing(&mut self, inside: &mut Inside) -> Result<bool, Failure> {
+        if !self.over {
+            let Inside::Host(host, link) = inside else { return Ok(false) };
+            if !host.is_closing(*link)? {
+                return Ok(false);
+            }
+            self.transmit(inside)?;
         }
-        let Role::Target { host, link, .. } = &self.role else { return Ok(false) };
-        if !Role::host(*host)?.is_closing(*link)? {
-            return Ok(false);
-        }
-        self.transmit()?;
         Ok(!self.tx.has_remaining())
     }
 
-    fn lost(&mut self) -> Result<(), Failure> {
+    fn lost(&mut self, inside: &mut Inside) -> Result<(), Failure> {
         if !self.over {
-            self.role.lost(self.now)?;
+            inside.lost(self.now)?;
             self.over = true;
         }
+        Ok(())
+    }
+
+    /// The transport is gone: nothing of what waits in the halves matters.
+    fn cut(&mut self, inside: &mut Inside) -> Result<(), Failure> {
+        self.lost(inside)?;
+        self.tx = Transmitter::new();
+        self.unread = Bytes::new();
         Ok(())
     }
 }
@@ -292,7 +306,9 @@ impl Drop for SimpleState {
     fn drop(&mut self) {
         match &self.role {
             // A host that another thread is using right now keeps the session until its pings tell that nobody is there.
-            Role::Target { .. } => drop(self.lost()),
+            Role::Target { .. } => {
+                let _ = self.role.lock().and_then(|mut inside| self.lost(&mut inside));
+            }
             Role::Initiator { nexus } => {
                 // SAFETY: it was made with this connection, and only this frees it. One that is in use is leaked.
                 let _ = unsafe { free(*nexus) };
@@ -329,7 +345,7 @@ pub unsafe extern "C" fn iscsicore_simple_target(
 }
 
 /// Takes a connection that the program has opened to a target, to log in there. The arguments are those of
-/// iscsicore_nexus_new; `address` is told to nobody, and a connection that is lost is not opened again.
+/// iscsicore_nexus_new; `address` is only used in messages, and a connection that is lost is not opened again.
 ///
 /// Ownership: the caller's, until iscsicore_simple_free.
 ///
@@ -367,10 +383,7 @@ pub unsafe extern "C" fn iscsicore_simple_free(simple: *mut iscsicore_simple) ->
     guard(|| {
         // SAFETY: the rules at the head of the header.
         if let Ok(state) = unsafe { lock(simple) } {
-            let used = match &state.role {
-                Role::Target { host, .. } => Role::host(*host).map(drop),
-                Role::Initiator { nexus } => Role::nexus(*nexus).map(drop),
-            };
+            let used = state.role.lock().map(drop);
             // One that met a bug is no reason to keep the connection.
             used.or_else(
                 |failure| if failure.status == iscsicore_status::Busy { Err(failure) } else { Ok(()) },
@@ -417,8 +430,9 @@ pub unsafe extern "C" fn iscsicore_simple_feed(
     guard(|| {
         // SAFETY: the rules at the head of the header.
         let (mut simple, bytes) = unsafe { (lock(simple)?, slice(bytes.cast::<u8>(), len, "bytes")?) };
+        let mut inside = simple.role.lock()?;
         simple.now = now;
-        simple.feed(bytes)
+        simple.feed(&mut inside, bytes)
     })
 }
 
@@ -436,9 +450,10 @@ pub unsafe extern "C" fn iscsicore_simple_take(
         // SAFETY: the rules at the head of the header.
         let (mut simple, place) = unsafe { (lock(simple)?, out(len, "len")?) };
         // SAFETY: as above.
-        let buffer = unsafe { room(buffer.cast::<u8>(), capacity, "buffer") }?;
+        let buffer = unsafe { raw_room(buffer.cast(), capacity, "buffer") }?;
+        let mut inside = simple.role.lock()?;
         simple.now = now;
-        place.set(simple.take(buffer)?);
+        place.set(simple.take(&mut inside, buffer)?);
         Ok(())
     })
 }
@@ -452,19 +467,22 @@ pub unsafe extern "C" fn iscsicore_simple_next_event(
     guard(|| {
         // SAFETY: the rules at the head of the header.
         let (mut simple, place) = unsafe { (lock(simple)?, out(event, "event")?) };
-        place.set(simple.next_event()?);
+        let mut inside = simple.role.lock()?;
+        place.set(simple.next_event(&mut inside)?);
         Ok(())
     })
 }
 
-/// Tells that the socket is closed or broken. Events of an initiator tell what became of its commands.
+/// Tells that the socket is closed or broken. Events of an initiator tell what became of its commands, and
+/// ISCSICORE_SIMPLE_EVENT_KIND_CLOSE follows. What had not been taken is gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_simple_lost(simple: *mut iscsicore_simple, now: u64) -> iscsicore_status {
     guard(|| {
         // SAFETY: the rules at the head of the header.
         let mut simple = unsafe { lock(simple) }?;
+        let mut inside = simple.role.lock()?;
         simple.now = now;
-        simple.lost()
+        simple.cut(&mut inside)
     })
 }
 
@@ -478,11 +496,9 @@ pub unsafe extern "C" fn iscsicore_simple_timeout(
     guard(|| {
         // SAFETY: the rules at the head of the header.
         let (simple, place) = unsafe { (lock(simple)?, out(at, "at")?) };
-        place.set(match &simple.role {
-            Role::Target { host, .. } => Role::host(*host)?.timeout(),
-            Role::Initiator { nexus } => {
-                Role::nexus(*nexus)?.nexus.poll_timeout().map_or(ISCSICORE_NEVER, Instant::as_nanos)
-            }
+        place.set(match simple.role.lock()? {
+            Inside::Host(host, _) => host.timeout(),
+            Inside::Nexus(nexus) => nexus.nexus.poll_timeout().map_or(ISCSICORE_NEVER, Instant::as_nanos),
         });
         Ok(())
     })
@@ -497,10 +513,11 @@ pub unsafe extern "C" fn iscsicore_simple_handle_timeout(
     guard(|| {
         // SAFETY: the rules at the head of the header.
         let mut simple = unsafe { lock(simple) }?;
+        let inside = simple.role.lock()?;
         simple.now = now;
-        match &simple.role {
-            Role::Target { host, .. } => Role::host(*host)?.handle_timeout(now),
-            Role::Initiator { nexus } => Role::nexus(*nexus)?.nexus.handle_timeout(Instant::from_nanos(now)),
+        match inside {
+            Inside::Host(mut host, _) => host.handle_timeout(now),
+            Inside::Nexus(mut nexus) => nexus.nexus.handle_timeout(Instant::from_nanos(now)),
         }
         Ok(())
     })

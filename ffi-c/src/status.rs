@@ -2,7 +2,7 @@
 
 use core::ffi::{c_char, c_int};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::UnsafeCell;
 use std::ffi::CString;
 
 use iscsicore::{FrameError, Misuse, PeerError};
@@ -26,7 +26,8 @@ pub enum iscsicore_status {
     WrongState = 5,
     /// The task, job, request, link or unit has ended, or never was.
     Unknown = 6,
-    /// As many commands as the queue takes are outstanding. Try again after ISCSICORE_NEXUS_EVENT_KIND_ROOM_AGAIN.
+    /// As many commands as the queue takes are outstanding: try again after ISCSICORE_NEXUS_EVENT_KIND_ROOM_AGAIN. Or a simple
+    /// connection has not taken yet what it was fed.
     QueueFull = 7,
     /// The handle is in use: by another thread, or by the call from which a callback was called.
     Busy = 8,
@@ -68,7 +69,9 @@ impl iscsicore_status {
             Self::BufferTooSmall => c"the buffer is too small",
             Self::WrongState => c"the call does not fit the state of the handle",
             Self::Unknown => c"no such task, job, request, link or unit: it has ended, or never was",
-            Self::QueueFull => c"as many commands as the queue takes are outstanding",
+            Self::QueueFull => {
+                c"as many commands as the queue takes are outstanding, or what was fed has not been taken"
+            }
             Self::Busy => c"the handle is in use by another call",
             Self::PeerError => c"the peer broke the protocol, or its login failed",
             Self::Refused => c"no more connections are taken now",
@@ -129,15 +132,28 @@ impl From<FrameError> for Failure {
     }
 }
 
+/// Bytes of the words of an error, with the NUL; longer ones are cut.
+const WORDS: usize = 1024;
+
 thread_local! {
-    static LAST: RefCell<Option<CString>> = const { RefCell::new(None) };
+    /// In one place for as long as the thread lives: to print them in the very call whose failure writes them is a mistake that
+    /// reads the wrong words, but no freed memory.
+    static LAST: UnsafeCell<[u8; WORDS]> = const { UnsafeCell::new([0; WORDS]) };
 }
 
 /// Keeps the words of a failure for the thread that met it.
 pub(crate) fn remember(failure: &Failure) {
-    let text = text_without_nul(&failure.message);
-    // A thread that is ending has no place for words any more.
-    let _ = LAST.try_with(|last| *last.borrow_mut() = Some(text));
+    let words = &failure.message;
+    let mut len = words.len().min(WORDS - 1);
+    while !words.is_char_boundary(len) {
+        len -= 1;
+    }
+    let bytes = words.as_bytes()[..len].iter().map(|byte| if *byte == 0 { b'?' } else { *byte });
+    let _ = LAST.try_with(|last| {
+        // SAFETY: of this thread alone, and no reference to it outlives a call.
+        let last = unsafe { &mut *last.get() };
+        last.iter_mut().zip(bytes.chain([0])).for_each(|(to, byte)| *to = byte);
+    });
 }
 
 /// `text` as C has it; a NUL inside, which only a peer's text could hold, becomes a question mark.
@@ -163,11 +179,9 @@ pub extern "C" fn iscsicore_status_text(status: c_int) -> *const c_char {
 }
 
 /// Why the last call of this thread that failed did so: what was wrong, and often with which value. Empty when none has
-/// failed yet. The string lives until the next call of this thread that fails.
+/// failed yet. The string has at most 1023 bytes. It stays until the next call of this thread that fails, which writes another one in
+/// its place.
 #[unsafe(no_mangle)]
 pub extern "C" fn iscsicore_error_message() -> *const c_char {
-    LAST.try_with(|last| last.borrow().as_ref().map(|text| text.as_ptr()))
-        .ok()
-        .flatten()
-        .unwrap_or(c"".as_ptr())
+    LAST.try_with(|last| last.get().cast_const().cast()).unwrap_or(c"".as_ptr())
 }

@@ -291,11 +291,12 @@ pub unsafe extern "C" fn iscsicore_unit_luns_changed(
 /// Takes a command of an initiator: `data_in` is what that takes at most, and `data_out` what it is ready to send, in bytes;
 /// `attribute` is an iscsicore_task_attribute. What is to be done says iscsicore_disk_command_step.
 ///
-/// REPORT LUNS is answered by iscsicore_report_luns, which knows the other units: this unit answers that it is LUN 0.
+/// REPORT LUNS is answered by iscsicore_disk_command_report_luns, which knows the other units: this unit answers that it is LUN 0.
 ///
 /// Ownership: the command is the caller's, until iscsicore_disk_command_free.
 ///
-/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes, or more than 260. Everything else that is wrong with a
+/// Errors: ISCSICORE_STATUS_UNKNOWN for a nexus that is not attached, ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes or
+/// more than 260, and for an attribute that is none. Everything else that is wrong with a
 /// command is told to the initiator, in its reply.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_unit_start(
@@ -317,8 +318,10 @@ pub unsafe extern "C" fn iscsicore_unit_start(
             _ => return Err(Failure::invalid(format!("{attribute} is no iscsicore_task_attribute"))),
         };
         let request = Request { cdb: &cdb, data_in, data_out, attribute };
-        let step = state.unit.start(NexusId(nexus), &request);
-        place.set(iscsicore_disk_command::boxed(CommandState::new(Some(state.origin), step)));
+        let origin = state.origin;
+        let (unit, nexus) = state.attached(nexus)?;
+        let step = unit.start(nexus, &request);
+        place.set(iscsicore_disk_command::boxed(CommandState::new(Some(origin), step)));
         Ok(())
     })
 }

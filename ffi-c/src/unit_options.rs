@@ -5,7 +5,7 @@ use core::ffi::{c_char, c_int};
 use iscsicore::disk::{BlockSize, Naa, Provisioning, TaskFunctions, UnitConfig};
 
 use crate::limits::choice;
-use crate::options::{self, Options};
+use crate::options::{self, Options, end_of};
 use crate::pointer::{flag, optional_text, slice, text};
 use crate::status::Failure;
 
@@ -86,13 +86,17 @@ pub struct iscsicore_unit_options {
     pub task_functions: u32,
     /// Not used; 0.
     pub reserved: u32,
+    /// Not used; 0.
+    pub reserved2: u32,
 }
 
 // SAFETY: numbers and pointers alone.
 unsafe impl Options for iscsicore_unit_options {
     const NAME: &'static str = "iscsicore_unit_options";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, reserved2);
 }
+
+const _: () = assert!(end_of!(iscsicore_unit_options, reserved2) == size_of::<iscsicore_unit_options>());
 
 /// Reads what a unit is.
 ///
@@ -101,7 +105,7 @@ unsafe impl Options for iscsicore_unit_options {
 pub(crate) unsafe fn read(pointer: *const iscsicore_unit_options) -> Result<UnitConfig, Failure> {
     // SAFETY: the caller's promise.
     let given = unsafe { options::read(pointer) }?;
-    if given.reserved != 0 {
+    if given.reserved != 0 || given.reserved2 != 0 {
         return Err(Failure::invalid("iscsicore_unit_options: reserved is not 0"));
     }
     let block_size = match given.block_size {

@@ -238,18 +238,18 @@ fn lists() {
         let keys: Vec<u8> = [&[0, 0, 0, 7, 0, 0, 0, 8][..], &[0xab; 8]].concat();
         let mut generation = 0;
         let decoded =
-            iscsicore_keys_decode(keys.as_ptr(), 16, &mut generation, out.as_mut_ptr(), 2, &mut count);
+            iscsicore_pr_keys_decode(keys.as_ptr(), 16, &mut generation, out.as_mut_ptr(), 2, &mut count);
         assert_eq!((decoded, generation, count, out[0]), (Status::Ok, 7, 1, 0xabab_abab_abab_abab));
 
         let mut held: Vec<u8> = [&[0, 0, 0, 7, 0, 0, 0, 16][..], &[0; 16]].concat();
         (held[15], held[21]) = (0x44, 5);
-        let read = got(|place| iscsicore_reservation_decode(held.as_ptr(), 24, place));
+        let read = got(|place| iscsicore_pr_reservation_decode(held.as_ptr(), 24, place));
         assert_eq!((read.held, read.key, read.generation, read.reservation_type), (true, 0x44, 7, 5));
-        let read = got(|place| iscsicore_reservation_decode([0; 8].as_ptr(), 8, place));
+        let read = got(|place| iscsicore_pr_reservation_decode([0; 8].as_ptr(), 8, place));
         assert_eq!((read.held, read.key), (false, 0));
         let mut place = read;
         for len in 0..20 {
-            let status = iscsicore_reservation_decode(held.as_ptr(), len, &mut place);
+            let status = iscsicore_pr_reservation_decode(held.as_ptr(), len, &mut place);
             assert_eq!(status, Status::InvalidArgument, "{len}");
         }
     }
@@ -266,8 +266,9 @@ fn pages() {
         let mut found = zeroed::<iscsicore_designator>();
         let mut name = |at, bytes: &[u8]| {
             let place = &raw mut found;
-            let name =
-                text(|b, c, l| iscsicore_vpd_designator(bytes.as_ptr(), bytes.len(), at, place, b, c, l));
+            let name = text(|b, c, l| {
+                iscsicore_vpd_designator_decode(bytes.as_ptr(), bytes.len(), at, place, b, c, l)
+            });
             (name, *place)
         };
         let (first, what) = name(0, &names);
@@ -281,31 +282,32 @@ fn pages() {
         assert_eq!(name(0, &names[..3]).0, Err(Status::InvalidArgument));
 
         let serial = page(0x80, b"  serial-1 ");
-        let words = text(|b, c, l| iscsicore_vpd_serial(serial.as_ptr(), serial.len(), b, c, l));
+        let words = text(|b, c, l| iscsicore_vpd_serial_decode(serial.as_ptr(), serial.len(), b, c, l));
         assert_eq!(words.unwrap(), "serial-1");
-        let words = text(|b, c, l| iscsicore_vpd_serial(names.as_ptr(), names.len(), b, c, l));
+        let words = text(|b, c, l| iscsicore_vpd_serial_decode(names.as_ptr(), names.len(), b, c, l));
         assert_eq!(words, Err(Status::InvalidArgument));
         let (mut codes, mut len) = ([0; 8], 0);
         let supported = page(0, &[0, 0x80, 0x83]);
-        let status = iscsicore_vpd_pages(supported.as_ptr(), 7, codes.as_mut_ptr(), 8, &mut len);
+        let status = iscsicore_vpd_pages_decode(supported.as_ptr(), 7, codes.as_mut_ptr(), 8, &mut len);
         assert_eq!((status, &codes[..len]), (Status::Ok, &[0, 0x80, 0x83][..]));
 
         let mut limits =
             BlockLimits { max_transfer: 1000, unmap_alignment: Some(3), ..BlockLimits::default() };
         (limits.max_compare_and_write, limits.max_write_same) = (9, 1 << 40);
         let bytes = limits.encode();
-        let read = got(|place| iscsicore_vpd_block_limits(bytes.as_ptr(), bytes.len(), place));
+        let read = got(|place| iscsicore_vpd_block_limits_decode(bytes.as_ptr(), bytes.len(), place));
         assert_eq!((read.max_transfer, read.max_compare_and_write), (1000, 9));
         assert_eq!((read.max_write_same, read.has_unmap_alignment, read.unmap_alignment), (1 << 40, true, 3));
         let bytes = page(0xb1, &[0x1c, 0x20, 0, 3, 0x02]);
-        let read = got(|place| iscsicore_vpd_block_characteristics(bytes.as_ptr(), bytes.len(), place));
+        let read =
+            got(|place| iscsicore_vpd_block_characteristics_decode(bytes.as_ptr(), bytes.len(), place));
         assert_eq!((read.rotation_rate, read.form_factor, read.fua_behaviour), (7200, 3, true));
         let bytes = page(0xb2, &[1, 0xe6, 0x12, 5]);
-        let read = got(|place| iscsicore_vpd_provisioning(bytes.as_ptr(), bytes.len(), place));
+        let read = got(|place| iscsicore_vpd_provisioning_decode(bytes.as_ptr(), bytes.len(), place));
         assert!(read.unmap && read.write_same_16 && read.write_same_10 && read.anchor);
         assert_eq!((read.read_zeroes, read.provisioning_type, read.minimum_percentage), (1, 2, 2));
         let bytes = page(0x86, &[0, 0x07, 0x01, 0, 0, 0, 0, 90, 0, 252]);
-        let read = got(|place| iscsicore_vpd_extended_inquiry(bytes.as_ptr(), bytes.len(), place));
+        let read = got(|place| iscsicore_vpd_extended_inquiry_decode(bytes.as_ptr(), bytes.len(), place));
         assert!(read.simple && read.head_of_queue && read.volatile_cache && !read.non_volatile_cache);
         assert_eq!(read.max_sense_len, 252);
     }
@@ -324,11 +326,11 @@ fn hostile_pages() {
             // SAFETY: as C would.
             let answers = unsafe {
                 [
-                    iscsicore_vpd_pages(at, len, [0; 300].as_mut_ptr(), 300, &mut count),
-                    iscsicore_vpd_block_limits(at, len, &mut zeroed()),
-                    iscsicore_vpd_block_characteristics(at, len, &mut zeroed()),
-                    iscsicore_vpd_provisioning(at, len, &mut zeroed()),
-                    iscsicore_vpd_extended_inquiry(at, len, &mut zeroed()),
+                    iscsicore_vpd_pages_decode(at, len, [0; 300].as_mut_ptr(), 300, &mut count),
+                    iscsicore_vpd_block_limits_decode(at, len, &mut zeroed()),
+                    iscsicore_vpd_block_characteristics_decode(at, len, &mut zeroed()),
+                    iscsicore_vpd_provisioning_decode(at, len, &mut zeroed()),
+                    iscsicore_vpd_extended_inquiry_decode(at, len, &mut zeroed()),
                 ]
             };
             for (page, status) in [0x00, 0xb0, 0xb1, 0xb2, 0x86].into_iter().zip(answers) {
@@ -338,7 +340,7 @@ fn hostile_pages() {
             for index in 0..300 {
                 // SAFETY: as C would.
                 let name = text(|b, c, l| unsafe {
-                    iscsicore_vpd_designator(at, len, index, &mut zeroed(), b, c, l)
+                    iscsicore_vpd_designator_decode(at, len, index, &mut zeroed(), b, c, l)
                 });
                 match name {
                     Ok(name) => assert!(name.len() < 640, "{}", name.len()),
@@ -362,7 +364,7 @@ fn names() {
     // SAFETY: as C would.
     unsafe {
         assert_eq!(CStr::from_ptr(iscsicore_scsi_status_text(-1)), c"unknown status");
-        let name = |cdb: &[u8]| text(|b, c, l| iscsicore_command_name(cdb.as_ptr(), cdb.len(), b, c, l));
+        let name = |cdb: &[u8]| text(|b, c, l| iscsicore_cdb_name(cdb.as_ptr(), cdb.len(), b, c, l));
         assert_eq!(name(&[0x28]).unwrap(), "READ(10)");
         assert_eq!(name(&[0x5f, 0]).unwrap(), "PERSISTENT RESERVE OUT (REGISTER)");
         for opcode in 0..=255 {

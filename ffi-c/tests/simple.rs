@@ -4,6 +4,7 @@
 mod support;
 
 use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use iscsicore_ffi::command::*;
 use iscsicore_ffi::host::iscsicore_host_free;
@@ -236,6 +237,114 @@ fn owners_are_not_freed_too_early() {
     let mut nexus = null_mut();
     let none = unsafe { iscsicore_simple_nexus(target.0, &raw mut nexus) };
     fails(none, Status::WrongState, "no nexus");
+}
+
+// Goal: when the socket is gone, CLOSE follows, whatever had not been taken.
+#[test]
+fn what_was_not_taken_does_not_keep_a_lost_connection() {
+    let mut server = Server::new(&Config::simple());
+    let (target, initiator) = (Simple::of(&server), Simple::initiator());
+    run(&mut server, &target, &initiator, 4096);
+    initiator.submit(read_command(0, 1));
+    assert_eq!(initiator.take(10).len(), 10, "a part of the command");
+    for end in [&target, &initiator] {
+        ok(unsafe { iscsicore_simple_lost(end.0, SECOND) });
+        assert!(end.take(4096).is_empty());
+        let kinds: Vec<_> = core::iter::from_fn(|| end.event()).map(|event| event.kind).collect();
+        assert_eq!(kinds.last(), Some(&Kind::Close));
+    }
+}
+
+// Goal: a call that finds the nexus busy has changed nothing, and can be made again. Method: another thread asks the nexus all the time.
+#[test]
+fn a_busy_nexus_loses_no_bytes() {
+    let mut server = Server::new(&Config::simple());
+    let (target, initiator) = (Simple::of(&server), Simple::initiator());
+    run(&mut server, &target, &initiator, 4096);
+    let (nexus, stop) = (initiator.nexus() as usize, AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // Also when an assertion fails.
+        let _stop = Stop(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                let mut up = false;
+                let asked = unsafe { iscsicore_nexus_is_up(nexus as *mut iscsicore_nexus, &raw mut up) };
+                assert!(matches!(asked, Status::Ok | Status::Busy));
+            }
+        });
+        for _ in 0..50 {
+            let task = until_free(|| {
+                let (command, mut task) = (read_command(0, 128), 0);
+                let status =
+                    unsafe { iscsicore_nexus_submit(nexus as *mut _, SECOND, command, &raw mut task) };
+                ok(unsafe { iscsicore_command_free(command) });
+                (status, task)
+            });
+            let mut ended = None;
+            while ended.is_none() {
+                let (mut bytes, mut len) = (vec![0u8; 3000], 0);
+                until_free(|| {
+                    let place = bytes.as_mut_ptr().cast();
+                    (unsafe { iscsicore_simple_take(initiator.0, SECOND, place, 3000, &raw mut len) }, ())
+                });
+                ok(target.feed(&bytes[..len]));
+                while let Some(event) = target.event() {
+                    server.carry_out(unsafe { &*event.job });
+                }
+                let answer = target.take(3000);
+                until_free(|| (initiator.feed(&answer), ()));
+                let mut event = null();
+                until_free(|| (unsafe { iscsicore_simple_next_event(initiator.0, &raw mut event) }, ()));
+                let told = unsafe { event.as_ref() }.map(|event| unsafe { *event.nexus });
+                let end = told.filter(|told| told.kind == iscsicore_nexus_event_kind::Completed);
+                ended = end.map(|end| unsafe { end.u.completed.task });
+            }
+            assert_eq!(ended, Some(task));
+        }
+    });
+}
+
+/// Ends the other thread.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Calls again while a handle is busy.
+fn until_free<T>(mut call: impl FnMut() -> (Status, T)) -> T {
+    loop {
+        match call() {
+            (Status::Busy, _) => std::thread::yield_now(),
+            (status, value) => {
+                ok(status);
+                return value;
+            }
+        }
+    }
+}
+
+// Goal: a command that is cancelled after its end, of which nobody has been told, is told to nobody.
+#[test]
+fn no_event_tells_of_a_cancelled_command() {
+    let mut server = Server::new(&Config::simple());
+    let (target, initiator) = (Simple::of(&server), Simple::initiator());
+    run(&mut server, &target, &initiator, 4096);
+    // The first command meets the unit attention.
+    initiator.submit(read_command(0, 1));
+    run(&mut server, &target, &initiator, 4096);
+    let task = initiator.submit(read_command(0, 1));
+    ok(target.feed(&initiator.take(4096)));
+    while let Some(event) = target.event() {
+        server.carry_out(unsafe { &*event.job });
+    }
+    ok(initiator.feed(&target.take(4096)));
+    ok(unsafe { iscsicore_nexus_cancel(initiator.nexus(), SECOND, task) });
+    assert!(initiator.event().is_none());
+    initiator.submit(read_command(0, 1));
+    assert_eq!(run(&mut server, &target, &initiator, 4096).statuses, [0], "the session goes on");
 }
 
 // Goal: a peer that breaks the protocol is told so, and closed.

@@ -295,7 +295,9 @@ fn report_luns_and_absent_units_are_answered_at_once() {
     let answer = |cdb: &[u8], luns: &[u64]| {
         let mut command = null_mut();
         let (bytes, len) = (cdb.as_ptr(), cdb.len());
-        let answered = unsafe { iscsicore_report_luns(bytes, len, luns.as_ptr(), luns.len(), &mut command) };
+        let answered = unsafe {
+            iscsicore_disk_command_report_luns(bytes, len, luns.as_ptr(), luns.len(), &mut command)
+        };
         assert_eq!(answered, OK);
         Disk(command)
     };
@@ -309,7 +311,8 @@ fn report_luns_and_absent_units_are_answered_at_once() {
     assert_eq!(unit.start(NEXUS, &cdb, 255, 0).data().len(), 16, "a unit by itself is LUN 0");
 
     let mut command = null_mut();
-    let absent = |cdb: &[u8], command| unsafe { iscsicore_absent_unit(cdb.as_ptr(), cdb.len(), command) };
+    let absent =
+        |cdb: &[u8], command| unsafe { iscsicore_disk_command_absent_unit(cdb.as_ptr(), cdb.len(), command) };
     assert_eq!(absent(&[0x12, 0, 0, 0, 36, 0], &mut command), OK);
     assert_eq!(Disk(command).data()[0], 0x7f);
     assert_eq!(absent(&[0; 6], &mut command), OK);

@@ -14,12 +14,12 @@ class disk_command : public detail::handle<disk_command, iscsicore_disk_command,
 public:
     /// REPORT LUNS, which is about more than one unit.
     static result<disk_command> report_luns(bytes cdb, span<const std::uint64_t> luns) {
-        return detail::make<disk_command>(iscsicore_report_luns, cdb.data(), cdb.size(), luns.data(), luns.size());
+        return detail::make<disk_command>(iscsicore_disk_command_report_luns, cdb.data(), cdb.size(), luns.data(), luns.size());
     }
 
     /// A command for a LUN that has no unit.
     static result<disk_command> absent_unit(bytes cdb) {
-        return detail::make<disk_command>(iscsicore_absent_unit, cdb.data(), cdb.size());
+        return detail::make<disk_command>(iscsicore_disk_command_absent_unit, cdb.data(), cdb.size());
     }
 
     /// What is to be done for it next; lives until the command is resumed or destroyed.

@@ -138,7 +138,6 @@ public:
                             extents.size());
     }
 
-    /// The next link that something changed for: transmit to it, and receive from it once more; 0 when there is none.
     /// Keeps a pointer of the caller's for a connection, until that is lost.
     result<void> set_context(std::uint64_t link, void *context) {
         return detail::call(iscsicore_host_set_context, get(), link, context);
@@ -149,6 +148,7 @@ public:
         return detail::fetch<void *>(iscsicore_host_context, get(), link);
     }
 
+    /// The next link that something changed for: transmit to it, and receive from it once more; 0 when there is none.
     result<std::uint64_t> next_wake() { return detail::fetch<std::uint64_t>(iscsicore_host_next_wake, get()); }
 
     /// When handle_timeout is to be called.

@@ -152,7 +152,8 @@ public:
     auto hand_over(Call &&with) {
         const iscsicore_payload described = describe();
         auto ended = std::forward<Call>(with)(&described);
-        if (ended.has_value()) {
+        // After a bug of the library nobody knows whether it will release the payload: it stays for ever.
+        if (ended.has_value() || ended.status() == ISCSICORE_STATUS_PANICKED) {
             (void)loan_.release();
             forget();
         }

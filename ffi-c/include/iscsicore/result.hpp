@@ -26,6 +26,10 @@
 #define ISCSICORE_CPLUSPLUS __cplusplus
 #endif
 
+#if ISCSICORE_CPLUSPLUS < 201703L
+#error "iscsicore.hpp needs C++17"
+#endif
+
 // Files of one program may be compiled with other choices: then these are other types, not other definitions of the same.
 #if ISCSICORE_CPLUSPLUS >= 202002L && defined(ISCSICORE_NO_EXCEPTIONS)
 #define ISCSICORE_ABI cpp20_aborts

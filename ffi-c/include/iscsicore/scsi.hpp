@@ -14,7 +14,7 @@ inline const char *scsi_status_text(int status) noexcept { return iscsicore_scsi
 
 /// What people call a command.
 inline result<std::string> command_name(bytes cdb) {
-    return detail::filled<std::string>(iscsicore_command_name, cdb.data(), cdb.size());
+    return detail::filled<std::string>(iscsicore_cdb_name, cdb.data(), cdb.size());
 }
 
 inline result<iscsicore_sense> decode_sense(bytes sense) {
@@ -55,23 +55,23 @@ inline result<std::vector<iscsicore_lba_status>> decode_lba_status(bytes answer)
 
 /// The answer to PERSISTENT RESERVE IN (READ KEYS), and PRGENERATION.
 inline result<std::vector<std::uint64_t>> decode_keys(bytes answer, std::uint32_t &generation) {
-    return detail::filled<std::vector<std::uint64_t>>(iscsicore_keys_decode, answer.data(), answer.size(),
+    return detail::filled<std::vector<std::uint64_t>>(iscsicore_pr_keys_decode, answer.data(), answer.size(),
                                                       &generation);
 }
 
 /// The answer to PERSISTENT RESERVE IN (READ RESERVATION).
 inline result<iscsicore_reservation> decode_reservation(bytes answer) {
-    return detail::fetch<iscsicore_reservation>(iscsicore_reservation_decode, answer.data(), answer.size());
+    return detail::fetch<iscsicore_reservation>(iscsicore_pr_reservation_decode, answer.data(), answer.size());
 }
 
 /// The codes in the Supported VPD Pages page (00h).
 inline result<std::vector<std::uint8_t>> vpd_pages(bytes page) {
-    return detail::filled<std::vector<std::uint8_t>>(iscsicore_vpd_pages, page.data(), page.size());
+    return detail::filled<std::vector<std::uint8_t>>(iscsicore_vpd_pages_decode, page.data(), page.size());
 }
 
 /// The serial number in the Unit Serial Number page (80h).
 inline result<std::string> vpd_serial(bytes page) {
-    return detail::filled<std::string>(iscsicore_vpd_serial, page.data(), page.size());
+    return detail::filled<std::string>(iscsicore_vpd_serial_decode, page.data(), page.size());
 }
 
 /// A name in the Device Identification page (83h).
@@ -85,7 +85,7 @@ inline result<std::vector<designator>> vpd_designators(bytes page) {
     std::vector<designator> all;
     for (;;) {
         iscsicore_designator about{};
-        auto name = detail::filled<std::string>(iscsicore_vpd_designator, page.data(), page.size(), all.size(), &about);
+        auto name = detail::filled<std::string>(iscsicore_vpd_designator_decode, page.data(), page.size(), all.size(), &about);
         if (name.status() == ISCSICORE_STATUS_UNKNOWN) {
             return all;
         }
@@ -98,23 +98,23 @@ inline result<std::vector<designator>> vpd_designators(bytes page) {
 
 /// The Block Limits page (B0h).
 inline result<iscsicore_block_limits> vpd_block_limits(bytes page) {
-    return detail::fetch<iscsicore_block_limits>(iscsicore_vpd_block_limits, page.data(), page.size());
+    return detail::fetch<iscsicore_block_limits>(iscsicore_vpd_block_limits_decode, page.data(), page.size());
 }
 
 /// The Block Device Characteristics page (B1h).
 inline result<iscsicore_block_characteristics> vpd_block_characteristics(bytes page) {
-    return detail::fetch<iscsicore_block_characteristics>(iscsicore_vpd_block_characteristics, page.data(),
+    return detail::fetch<iscsicore_block_characteristics>(iscsicore_vpd_block_characteristics_decode, page.data(),
                                                           page.size());
 }
 
 /// The Logical Block Provisioning page (B2h).
 inline result<iscsicore_provisioning> vpd_provisioning(bytes page) {
-    return detail::fetch<iscsicore_provisioning>(iscsicore_vpd_provisioning, page.data(), page.size());
+    return detail::fetch<iscsicore_provisioning>(iscsicore_vpd_provisioning_decode, page.data(), page.size());
 }
 
 /// The Extended INQUIRY Data page (86h).
 inline result<iscsicore_extended_inquiry> vpd_extended_inquiry(bytes page) {
-    return detail::fetch<iscsicore_extended_inquiry>(iscsicore_vpd_extended_inquiry, page.data(), page.size());
+    return detail::fetch<iscsicore_extended_inquiry>(iscsicore_vpd_extended_inquiry_decode, page.data(), page.size());
 }
 
 }  // namespace ISCSICORE_ABI

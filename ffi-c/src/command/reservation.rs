@@ -7,7 +7,7 @@ use iscsicore::scsi::reservation::{ReservationType, TransportId};
 use iscsicore::wire::Lun;
 
 use super::{iscsicore_command, make};
-use crate::options::{Options, read as read_options};
+use crate::options::{Options, end_of, read as read_options};
 use crate::pointer::{flag, optional_text, slice, text};
 use crate::status::{Failure, iscsicore_status};
 
@@ -111,8 +111,10 @@ pub struct iscsicore_pr_out {
 // SAFETY: numbers and pointers.
 unsafe impl Options for iscsicore_pr_out {
     const NAME: &'static str = "iscsicore_pr_out";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, initiator_count);
 }
+
+const _: () = assert!(end_of!(iscsicore_pr_out, initiator_count) == size_of::<iscsicore_pr_out>());
 
 /// PERSISTENT RESERVE IN; `action` is an iscsicore_pr_in_action.
 ///

@@ -79,9 +79,10 @@ fn allow(initiators: &mut Initiators, name: IscsiName) {
     }
 }
 
-/// Adds a CHAP account of a target, or of discovery (ISCSICORE_DISCOVERY). As soon as there is one, logins must prove one.
+/// Adds a CHAP account of a target, or of discovery (ISCSICORE_DISCOVERY). As soon as there is one, logins must prove one. The two are
+/// apart: with accounts of targets alone, everybody may ask which targets there are.
 ///
-/// RFC 7143 section 9.2.1 asks for secrets of at least 12 bytes. `initiator` NULL lets every initiator use the account; a
+/// RFC 7143 section 9.2.1 asks for secrets of at least 12 bytes; shorter ones are taken. `initiator` NULL lets every initiator use the account; a
 /// name lets only that one, and the same account may be added again for another. A discovery session that names a target is
 /// held to the accounts of that target.
 ///

@@ -12,7 +12,7 @@ use super::check;
 use crate::boundary::guard;
 use crate::handle::{Handle, Locked, Opaque, free, lock, opaque};
 use crate::limits::{self, iscsicore_limits, iscsicore_offer};
-use crate::options::{Options, read_optional};
+use crate::options::{Options, end_of, read_optional};
 use crate::pointer::{optional_text, out, out_handle, text};
 use crate::status::{Failure, iscsicore_status};
 use crate::unit_options::{self, iscsicore_unit_options};
@@ -74,8 +74,11 @@ pub struct iscsicore_node_limits {
 // SAFETY: numbers alone.
 unsafe impl Options for iscsicore_node_limits {
     const NAME: &'static str = "iscsicore_node_limits";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, connections_in_login);
 }
+
+const _: () =
+    assert!(end_of!(iscsicore_node_limits, connections_in_login) == size_of::<iscsicore_node_limits>());
 
 /// # Safety
 /// `config` is NULL or a configuration.
@@ -240,8 +243,8 @@ pub unsafe extern "C" fn iscsicore_host_config_add_portal(
     })
 }
 
-/// Puts a unit behind a LUN of a target, 0 to 16383, with an iscsicore_access. A unit may stand behind many LUNs, of many
-/// targets.
+/// Puts a unit behind a LUN of a target, the plain number 0 to 16383, with an iscsicore_access. A unit may stand behind many LUNs, of
+/// many targets. ISCSICORE_ACCESS_READ_ONLY keeps those from writing who come by this LUN; `read_only` of the unit, everybody.
 ///
 /// `initiator` NULL: for every initiator that has no LUNs of its own. With a name, this LUN is that initiator's own: of this
 /// target it sees its own LUNs only. That the unit exists is checked by iscsicore_host_new.

@@ -75,11 +75,10 @@ impl Buffers {
         self.table[task.index()] = Some(Entry { task, buffer, context });
     }
 
-    /// The buffer is the program's again. Returns what the program knows the command by.
-    pub(crate) fn remove(&mut self, task: TaskId) -> Context {
-        let entry =
-            self.table.get_mut(task.index()).and_then(|place| place.take_if(|entry| entry.task == task));
-        entry.map_or_else(Context::default, |entry| entry.context)
+    /// The buffer is the program's again. Returns what the program knows the command by; `None` for one that it cancelled.
+    pub(crate) fn remove(&mut self, task: TaskId) -> Option<Context> {
+        let place = self.table.get_mut(task.index())?;
+        place.take_if(|entry| entry.task == task).map(|entry| entry.context)
     }
 
     fn find(&self, task: TaskId) -> Option<Buffer> {

@@ -10,7 +10,7 @@ use iscsicore::node::IscsiName;
 use iscsicore::wire::Isid;
 
 use crate::limits::{ISCSICORE_NEVER, choice, iscsicore_limits, iscsicore_offer, limits, offer};
-use crate::options::{Options, read as read_options};
+use crate::options::{Options, end_of, read as read_options};
 use crate::pointer::{optional_text, slice, text};
 use crate::status::Failure;
 
@@ -24,7 +24,8 @@ use crate::status::Failure;
 pub struct iscsicore_initiator_options {
     /// sizeof(iscsicore_initiator_options).
     pub size: usize,
-    /// Where the target is, "host:port"; it comes back as it is with ISCSICORE_NEXUS_EVENT_KIND_DIAL. Required.
+    /// Where the target is, "host:port"; it comes back as it is with ISCSICORE_NEXUS_EVENT_KIND_DIAL, and is not looked at otherwise.
+    /// Required.
     pub address: *const c_char,
     /// InitiatorName: an iSCSI name, "iqn.2001-04.com.example:me". Required.
     pub initiator: *const c_char,
@@ -81,8 +82,11 @@ pub struct iscsicore_initiator_options {
 // SAFETY: numbers and pointers.
 unsafe impl Options for iscsicore_initiator_options {
     const NAME: &'static str = "iscsicore_initiator_options";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, reserved);
 }
+
+const _: () =
+    assert!(end_of!(iscsicore_initiator_options, reserved) == size_of::<iscsicore_initiator_options>());
 
 /// Reads options. The seed of the nexus comes back with them: of the one that was given the ISID is made, too.
 ///

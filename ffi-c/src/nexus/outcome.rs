@@ -88,6 +88,8 @@ pub struct iscsicore_completed_event {
     pub data: *const iscsicore_iovec,
     /// How many.
     pub data_count: usize,
+    /// How many bytes they have: `received`, or 0 for a command with a buffer.
+    pub data_len: usize,
     /// How many bytes less than expected the target moved (below 0), or more it would have (above 0); of a command that sends
     /// and receives, about what it sends.
     pub residual: i64,

@@ -59,7 +59,8 @@ pub unsafe extern "C" fn iscsicore_nexus_abort(
 }
 
 /// Aborts a command whose end nobody waits for: no event tells of it, and its buffer is the program's again at once. Payload
-/// that was lent to it is given back when the target is done with it. Nothing happens when it has ended.
+/// that was lent to it is given back when the target is done with it. A command that has ended, of which no event was taken yet, is
+/// cancelled, too; otherwise nothing happens when it has ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_nexus_cancel(
     nexus: *mut iscsicore_nexus,

@@ -181,6 +181,7 @@ impl ShownEvent {
             sense_len: 0,
             data: ptr::null(),
             data_count: 0,
+            data_len: 0,
             residual: 0,
             read_residual: 0,
         };
@@ -206,6 +207,7 @@ impl ShownEvent {
         completed.residual = residual(answer.residual);
         completed.read_residual = residual(answer.read_residual);
         (completed.sense, completed.sense_len) = self.bytes(answer.sense);
+        completed.data_len = answer.data.len();
         self.data.replace(answer.data);
         (completed.data, completed.data_count) = (self.data.as_ptr(), self.data.count());
     }

@@ -47,7 +47,11 @@ impl NexusState {
                     self.buffers.copy(*task, *offset, data);
                     continue;
                 }
-                NexusEvent::Session(Event::Completed { task, .. }) => context = self.buffers.remove(*task),
+                NexusEvent::Session(Event::Completed { task, .. }) => match self.buffers.remove(*task) {
+                    Some(kept) => context = kept,
+                    // It ended before it was cancelled, and that had not been told.
+                    None => continue,
+                },
                 _ => {}
             }
             if let Some(shown) = self.shown.show(event, context) {
@@ -59,6 +63,9 @@ impl NexusState {
     }
 
     pub(crate) fn submit(&mut self, now: Instant, command: &CommandState) -> Result<TaskId, Failure> {
+        if self.discovery {
+            return Err(Failure::state("a discovery session takes no commands"));
+        }
         command.check()?;
         let task = self.nexus.submit(now, command.command.clone()).map_err(refused)?;
         self.buffers.insert(task, command.buffer, command.context);

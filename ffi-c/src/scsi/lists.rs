@@ -118,7 +118,7 @@ pub unsafe extern "C" fn iscsicore_lba_status_decode(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for less than 8 bytes, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_keys_decode(
+pub unsafe extern "C" fn iscsicore_pr_keys_decode(
     bytes: *const u8,
     len: usize,
     generation: *mut u32,
@@ -130,9 +130,10 @@ pub unsafe extern "C" fn iscsicore_keys_decode(
         // SAFETY: the rules at the head of the header.
         let (bytes, generation) = unsafe { (slice(bytes, len, "bytes")?, out(generation, "generation")?) };
         let decoded = Keys::decode(bytes).ok_or_else(|| none("this is no answer to READ KEYS"))?;
-        generation.set(decoded.generation);
         // SAFETY: as above.
-        unsafe { fill_list(&decoded.keys, keys, capacity, count) }
+        unsafe { fill_list(&decoded.keys, keys, capacity, count) }?;
+        generation.set(decoded.generation);
+        Ok(())
     })
 }
 
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn iscsicore_keys_decode(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT when it is too short.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_reservation_decode(
+pub unsafe extern "C" fn iscsicore_pr_reservation_decode(
     bytes: *const u8,
     len: usize,
     reservation: *mut iscsicore_reservation,

@@ -138,7 +138,7 @@ const ANOTHER: &str = "this is another page, or none";
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_pages(
+pub unsafe extern "C" fn iscsicore_vpd_pages_decode(
     bytes: *const u8,
     bytes_len: usize,
     pages: *mut u8,
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn iscsicore_vpd_pages(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page, ISCSICORE_STATUS_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_serial(
+pub unsafe extern "C" fn iscsicore_vpd_serial_decode(
     bytes: *const u8,
     bytes_len: usize,
     buffer: *mut c_char,
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn iscsicore_vpd_serial(
 /// Errors: ISCSICORE_STATUS_UNKNOWN when there are no more, ISCSICORE_STATUS_INVALID_ARGUMENT for another page,
 /// ISCSICORE_STATUS_BUFFER_TOO_SMALL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_designator(
+pub unsafe extern "C" fn iscsicore_vpd_designator_decode(
     bytes: *const u8,
     bytes_len: usize,
     index: usize,
@@ -242,7 +242,7 @@ fn designator_type(designator: &Designator<'_>) -> u8 {
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_block_limits(
+pub unsafe extern "C" fn iscsicore_vpd_block_limits_decode(
     bytes: *const u8,
     len: usize,
     limits: *mut iscsicore_block_limits,
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn iscsicore_vpd_block_limits(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_block_characteristics(
+pub unsafe extern "C" fn iscsicore_vpd_block_characteristics_decode(
     bytes: *const u8,
     len: usize,
     characteristics: *mut iscsicore_block_characteristics,
@@ -308,7 +308,7 @@ pub unsafe extern "C" fn iscsicore_vpd_block_characteristics(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_provisioning(
+pub unsafe extern "C" fn iscsicore_vpd_provisioning_decode(
     bytes: *const u8,
     len: usize,
     provisioning: *mut iscsicore_provisioning,
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn iscsicore_vpd_provisioning(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for another page.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_vpd_extended_inquiry(
+pub unsafe extern "C" fn iscsicore_vpd_extended_inquiry_decode(
     bytes: *const u8,
     len: usize,
     inquiry: *mut iscsicore_extended_inquiry,

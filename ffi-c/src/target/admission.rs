@@ -5,7 +5,7 @@ use core::ffi::c_char;
 use iscsicore::login::{Account, Admission, Authentication, ChapPolicy, Hello, Secret};
 
 use crate::limits::{iscsicore_offer, offer};
-use crate::options::{self, Options};
+use crate::options::{self, Options, end_of};
 use crate::pointer::{optional_text, slice, text};
 use crate::status::Failure;
 
@@ -52,8 +52,10 @@ pub struct iscsicore_admission {
 // SAFETY: numbers and pointers alone.
 unsafe impl Options for iscsicore_admission {
     const NAME: &'static str = "iscsicore_admission";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    const FIRST_SIZE: usize = end_of!(Self, reserved2);
 }
+
+const _: () = assert!(end_of!(iscsicore_admission, reserved2) == size_of::<iscsicore_admission>());
 
 /// Reads the terms for the login of `hello`.
 ///

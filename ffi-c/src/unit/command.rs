@@ -111,7 +111,7 @@ pub unsafe extern "C" fn iscsicore_disk_command_free(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes, or more than 260, and for more than 16384 LUNs.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_report_luns(
+pub unsafe extern "C" fn iscsicore_disk_command_report_luns(
     cdb: *const u8,
     cdb_len: usize,
     luns: *const u64,
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn iscsicore_report_luns(
 ///
 /// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a CDB of no bytes, or more than 260.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn iscsicore_absent_unit(
+pub unsafe extern "C" fn iscsicore_disk_command_absent_unit(
     cdb: *const u8,
     cdb_len: usize,
     command: *mut *mut iscsicore_disk_command,

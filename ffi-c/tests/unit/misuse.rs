@@ -64,10 +64,11 @@ fn arguments_out_of_range_are_refused() {
         assert_eq!(iscsicore_unit_tasks_terminated(unit.0, 99), Status::Unknown);
         assert_eq!(iscsicore_unit_luns_changed(unit.0, 99, 0), Status::Unknown);
         let luns = vec![0; 16385];
-        let many = iscsicore_report_luns(cdb.as_ptr(), 12, luns.as_ptr(), luns.len(), &mut command);
+        let many =
+            iscsicore_disk_command_report_luns(cdb.as_ptr(), 12, luns.as_ptr(), luns.len(), &mut command);
         assert_eq!(many, invalid);
-        assert_eq!(iscsicore_report_luns(cdb.as_ptr(), 0, null(), 0, &mut command), invalid);
-        assert_eq!(iscsicore_absent_unit(cdb.as_ptr(), 261, &mut command), invalid);
+        assert_eq!(iscsicore_disk_command_report_luns(cdb.as_ptr(), 0, null(), 0, &mut command), invalid);
+        assert_eq!(iscsicore_disk_command_absent_unit(cdb.as_ptr(), 261, &mut command), invalid);
     }
     assert!(command.is_null());
     assert_eq!(unit.attention(NEXUS), None, "nothing has changed");
@@ -108,11 +109,11 @@ fn no_pointer_is_followed_that_is_null() {
             iscsicore_unit_resume_extents(unit.0, no_command, null(), 0),
             iscsicore_unit_resume_data(none, read.0, null()),
             iscsicore_unit_resume_data(unit.0, no_command, null()),
-            iscsicore_report_luns(null(), 12, null(), 0, &mut command),
-            iscsicore_report_luns(cdb, 6, null(), 1, &mut command),
-            iscsicore_report_luns(cdb, 6, null(), 0, null_mut()),
-            iscsicore_absent_unit(null(), 6, &mut command),
-            iscsicore_absent_unit(cdb, 6, null_mut()),
+            iscsicore_disk_command_report_luns(null(), 12, null(), 0, &mut command),
+            iscsicore_disk_command_report_luns(cdb, 6, null(), 1, &mut command),
+            iscsicore_disk_command_report_luns(cdb, 6, null(), 0, null_mut()),
+            iscsicore_disk_command_absent_unit(null(), 6, &mut command),
+            iscsicore_disk_command_absent_unit(cdb, 6, null_mut()),
         ]
     };
     assert!(all.iter().all(|status| *status == Status::NullPointer), "{all:?}");
