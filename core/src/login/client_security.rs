@@ -108,7 +108,10 @@ impl ClientSecurity {
                 self.method = Method::NoneChosen;
                 Ok(Vec::new())
             }
-            (Method::ChapOffered { .. }, Some(constants::NONE | constants::REJECT)) => {
+            (Method::ChapOffered { .. }, Some(constants::NONE)) => Err(Failure::authentication(
+                "the target asks for no authentication here, which is to be allowed, or credentials left out",
+            )),
+            (Method::ChapOffered { .. }, Some(constants::REJECT)) => {
                 Err(Failure::authentication("the target does not take CHAP"))
             }
             (Method::ChapOffered { .. }, None) => Err(Failure::initiator("AuthMethod was not answered")),

@@ -168,10 +168,11 @@ static void none(void) {
     iscsicore_receiver *receiver;
     heap.left = 0;
     CHECK(iscsicore_set_allocator(&given) == INVALID && *iscsicore_error_message() != 0);
-    CHECK(iscsicore_set_allocator(&given) == WRONG_STATE);
+    CHECK(iscsicore_set_allocator(&given) == INVALID);
     NEED(iscsicore_receiver_new(NULL, &receiver));
     NEED(iscsicore_receiver_free(receiver));
-    CHECK(heap.allocated == 1 && heap.freed == 0);
+    CHECK(iscsicore_set_allocator(&given) == WRONG_STATE);
+    CHECK(heap.allocated == 2 && heap.freed == 0);
 }
 
 int main(int count, char **arguments) {

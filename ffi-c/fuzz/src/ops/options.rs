@@ -66,6 +66,7 @@ pub fn offer(m: &Machine) -> *const iscsicore_offer {
         time2wait: i.option() as u16,
         time2retain: i.option() as u16,
         reserved: if i.seldom(64) { 1 } else { 0 },
+        reserved2: 0,
     })
 }
 
@@ -115,6 +116,7 @@ pub fn unit(m: &Machine) -> *const iscsicore_unit_options {
         max_write_same_blocks: i.option() as u32,
         task_functions: i.option() as u32,
         reserved: if i.seldom(64) { 1 } else { 0 },
+        reserved2: 0,
     })
 }
 
