@@ -223,7 +223,9 @@ impl SimpleState {
             }
             let chunk = self.tx.chunk();
             let part = chunk.len().min(buffer.len() - len);
-            buffer[len..len + part].write_copy_of_slice(&chunk[..part]);
+            for (place, byte) in buffer[len..len + part].iter_mut().zip(&chunk[..part]) {
+                place.write(*byte);
+            }
             self.tx.advance(part);
             len += part;
         }
