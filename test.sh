@@ -79,7 +79,7 @@ c_library() {
     step "libiscsicore: manual" "$python_found" ffi-c/tests/manual.py
     step "libiscsicore: fuzzing for 30 s" "$python_found" ffi-c/fuzz/run.py --seconds 30
     place=$(mktemp -d) || return
-    trap 'rm -rf "$place"' RETURN
+    trap 'rm -rf "$place"; trap - RETURN' RETURN
     step "libiscsicore: examples" c_examples "$place" || return
     export ISCSICORE_C_EXAMPLES=$place/examples
     step "interop: C programs" "$python_found" interop/test_c.py

@@ -387,6 +387,8 @@ typedef struct iscsicore_buffer_pool iscsicore_buffer_pool;
  * target; NULL, where these have the defaults.
  *
  * Ownership: the caller's, until iscsicore_receiver_free.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a limit out of its range.
  */
 iscsicore_status iscsicore_receiver_new(const iscsicore_limits *limits,
                                         iscsicore_receiver **receiver);
@@ -472,6 +474,9 @@ iscsicore_status iscsicore_transmitter_queued(iscsicore_transmitter *transmitter
  * the default), which holds on to at most `keep` of them.
  *
  * Ownership: the caller's, until iscsicore_buffer_pool_free.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT unless buffers have 4096 bytes to 64 MiB and `keep` is
+ * at most 65536.
  */
 iscsicore_status iscsicore_buffer_pool_new(size_t buffer_size,
                                            size_t keep,
@@ -817,17 +822,25 @@ iscsicore_status iscsicore_host_config_free(iscsicore_host_config *config);
 /**
  * Sets the bounds of every session. NULL sets the defaults, which hold without this call, too. Make
  * the receivers of the connections with the same limits.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a limit out of its range.
  */
 iscsicore_status iscsicore_host_config_set_limits(iscsicore_host_config *config,
                                                   const iscsicore_limits *limits);
 
-/** Sets the bounds of the whole host. NULL sets the defaults, which hold without this call, too. */
+/**
+ * Sets the bounds of the whole host. NULL sets the defaults, which hold without this call, too.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a number out of its range.
+ */
 iscsicore_status iscsicore_host_config_set_node_limits(iscsicore_host_config *config,
                                                        const iscsicore_node_limits *limits);
 
 /**
  * Adds a logical unit, a disk, and tells its number: 0 for the first, 1 for the next. iscsicore_job
  * names units by it.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for options out of their ranges.
  */
 iscsicore_status iscsicore_host_config_add_unit(iscsicore_host_config *config,
                                                 const iscsicore_unit_options *options,
@@ -1003,6 +1016,9 @@ iscsicore_status iscsicore_host_new(const iscsicore_host_config *config, iscsico
  * Ends a server at once, with all its sessions; what jobs name is gone, so finish them first.
  * Payload that was lent and not yet transmitted is released; what a transmitter holds, when that is
  * freed. NULL is taken.
+ *
+ * Errors: ISCSICORE_STATUS_WRONG_STATE while it has connections of iscsicore_simple_target; nothing
+ * is freed.
  */
 iscsicore_status iscsicore_host_free(iscsicore_host *host);
 
@@ -1411,6 +1427,8 @@ iscsicore_status iscsicore_unit_set_port(iscsicore_unit *unit,
  * Resets the unit: its mode parameters go back to their defaults, it is started, and every
  * initiator learns of it. `cause` is an iscsicore_reset_cause. The caller ends the commands: those
  * from before can only be freed.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a cause that is none.
  */
 iscsicore_status iscsicore_unit_reset(iscsicore_unit *unit, int cause);
 
@@ -1480,6 +1498,9 @@ iscsicore_status iscsicore_unit_start(iscsicore_unit *unit,
  *
  * Ownership: the library's. The step and all that it points to live until the command is resumed or
  * freed.
+ *
+ * Errors: ISCSICORE_STATUS_WRONG_STATE when nothing is to be done any more, after a bug of the
+ * library.
  */
 iscsicore_status iscsicore_disk_command_step(iscsicore_disk_command *command,
                                              const iscsicore_step **step);
@@ -1585,6 +1606,10 @@ iscsicore_status iscsicore_unit_resume_data(iscsicore_unit *unit,
  * iscsicore_target_establish (a new session), iscsicore_target_reinstate (it takes the place of the
  * connection of another session) or iscsicore_target_refuse. From then on it is a session, and
  * commands come.
+ *
+ * A function that belongs to a session answers ISCSICORE_STATUS_WRONG_STATE during the login, and
+ * the other way round; and every one but iscsicore_target_free does for a login that
+ * iscsicore_target_reinstate has taken.
  *
  * Threads: any, one call at a time.
  */
@@ -1996,6 +2021,8 @@ typedef enum iscsicore_abort_scope {
  * it.
  *
  * Ownership: the caller's, until iscsicore_target_free.
+ *
+ * Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a limit out of its range.
  */
 iscsicore_status iscsicore_target_new(const iscsicore_limits *limits,
                                       const uint8_t *seed,

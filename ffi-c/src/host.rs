@@ -154,6 +154,8 @@ pub unsafe extern "C" fn iscsicore_host_new(
 
 /// Ends a server at once, with all its sessions; what jobs name is gone, so finish them first. Payload that was lent and not
 /// yet transmitted is released; what a transmitter holds, when that is freed. NULL is taken.
+///
+/// Errors: ISCSICORE_STATUS_WRONG_STATE while it has connections of iscsicore_simple_target; nothing is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_host_free(host: *mut iscsicore_host) -> iscsicore_status {
     guard(|| {

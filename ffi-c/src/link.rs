@@ -35,6 +35,8 @@ opaque!(iscsicore_buffer_pool, BufferPool);
 /// defaults.
 ///
 /// Ownership: the caller's, until iscsicore_receiver_free.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a limit out of its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_receiver_new(
     limits: *const iscsicore_limits,
@@ -243,6 +245,8 @@ pub unsafe extern "C" fn iscsicore_transmitter_queued(
 /// to at most `keep` of them.
 ///
 /// Ownership: the caller's, until iscsicore_buffer_pool_free.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT unless buffers have 4096 bytes to 64 MiB and `keep` is at most 65536.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_buffer_pool_new(
     buffer_size: usize,

@@ -43,6 +43,9 @@ use screen::Screen;
 /// proved: answer with iscsicore_target_establish (a new session), iscsicore_target_reinstate (it takes the place of the
 /// connection of another session) or iscsicore_target_refuse. From then on it is a session, and commands come.
 ///
+/// A function that belongs to a session answers ISCSICORE_STATUS_WRONG_STATE during the login, and the other way round; and every one
+/// but iscsicore_target_free does for a login that iscsicore_target_reinstate has taken.
+///
 /// Threads: any, one call at a time.
 pub struct iscsicore_target(Handle<State>);
 opaque!(iscsicore_target, State);
@@ -128,6 +131,8 @@ fn spent() -> Failure {
 /// the system's source of randomness, of no other use: challenges come from it.
 ///
 /// Ownership: the caller's, until iscsicore_target_free.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a limit out of its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_target_new(
     limits: *const iscsicore_limits,

@@ -178,6 +178,8 @@ pub unsafe extern "C" fn iscsicore_unit_set_port(
 
 /// Resets the unit: its mode parameters go back to their defaults, it is started, and every initiator learns of it. `cause`
 /// is an iscsicore_reset_cause. The caller ends the commands: those from before can only be freed.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a cause that is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_unit_reset(unit: *mut iscsicore_unit, cause: c_int) -> iscsicore_status {
     guard(|| {

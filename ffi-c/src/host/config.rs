@@ -123,6 +123,8 @@ pub unsafe extern "C" fn iscsicore_host_config_free(config: *mut iscsicore_host_
 
 /// Sets the bounds of every session. NULL sets the defaults, which hold without this call, too. Make the receivers of the
 /// connections with the same limits.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a limit out of its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_host_config_set_limits(
     config: *mut iscsicore_host_config,
@@ -137,6 +139,8 @@ pub unsafe extern "C" fn iscsicore_host_config_set_limits(
 }
 
 /// Sets the bounds of the whole host. NULL sets the defaults, which hold without this call, too.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for a number out of its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_host_config_set_node_limits(
     config: *mut iscsicore_host_config,
@@ -168,6 +172,8 @@ pub unsafe extern "C" fn iscsicore_host_config_set_node_limits(
 }
 
 /// Adds a logical unit, a disk, and tells its number: 0 for the first, 1 for the next. iscsicore_job names units by it.
+///
+/// Errors: ISCSICORE_STATUS_INVALID_ARGUMENT for options out of their ranges.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_host_config_add_unit(
     config: *mut iscsicore_host_config,

@@ -81,6 +81,8 @@ impl CommandState {
 /// Shows what is to be done next for a command.
 ///
 /// Ownership: the library's. The step and all that it points to live until the command is resumed or freed.
+///
+/// Errors: ISCSICORE_STATUS_WRONG_STATE when nothing is to be done any more, after a bug of the library.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn iscsicore_disk_command_step(
     command: *mut iscsicore_disk_command,
