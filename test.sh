@@ -73,6 +73,7 @@ python_command() { # prints a Python of at least 3.11
 # The C library: installed as its users install it, and everything in C and C++ built with that.
 c_library() {
     local place
+    step "libiscsicore: layout of the ABI" "$python_found" ffi-c/tests/layout.py
     step "libiscsicore: install, link, symbols" "$python_found" ffi-c/tests/install.py
     step "libiscsicore: C tests, valgrind, sanitizers" "$python_found" ffi-c/tests/c.py
     step "libiscsicore: C++ tests" "$python_found" ffi-c/tests/cpp.py
