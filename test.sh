@@ -83,7 +83,9 @@ c_library() {
     trap 'rm -rf "$place"; trap - RETURN' RETURN
     step "libiscsicore: examples" c_examples "$place" || return
     export ISCSICORE_C_EXAMPLES=$place/examples
-    step "interop: C programs" "$python_found" interop/test_c.py
+    step "interop: C programs under valgrind" env \
+        ISCSICORE_C_WRAPPER="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect" \
+        "$python_found" interop/test_c.py
     for suite in tools login wire hostile; do
         step "interop: $suite on the C target" "$python_found" "interop/test_$suite.py" --target c
     done
